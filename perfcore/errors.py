@@ -65,9 +65,13 @@ class SuiteError(PerfcoreError, ValueError):
 
 
 class NotSavedError(PerfcoreError):
-    """The result could not be written; the message says where, and what was lost."""
+    """The result could not be written; the message says where, and what was lost.
+
+    `result` is the SuiteResult of a run that took place, None when the place was refused before it.
+    """
 
     exit_code = ExitCode.NOT_SAVED
+    result: object = None
 
 
 class SetupFailedError(PerfcoreError):

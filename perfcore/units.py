@@ -121,6 +121,25 @@ def format_bytes(size: float) -> str:
     """Binary units with three significant digits: `31 B`, `1.21 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
+            return (
+                f"{size:.0f} {unit}"
+                if unit == "B"
+                else f"{size:.3g} {unit}"
+                if size < 1000
+                else f"{size:.0f} {unit}"
+            )
         size /= 1024
     raise AssertionError("unreachable: the last unit takes every size")
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKMGT]?)(i?)B?")
+_SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(value: str) -> int:
+    """Bytes, from text like `500MB` (decimal), `2GiB` (binary) or `1048576`."""
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a size; write 500MB, 2GiB or a number of bytes")
+    base = 1024 if match.group(3) else 1000
+    return int(float(match.group(1)) * base ** _SIZE_POWER[match.group(2).upper()])

@@ -1,0 +1,27 @@
+"""`perfcore` and `python -m perfcore`: says where it cannot run, answers --version, hands on to the commands."""
+
+import sys
+
+_DOCKER = 'docker build -t perfcore . && docker run --rm -v "$PWD:/suite" perfcore suite.yaml'
+
+
+def run() -> int:
+    """The console script; returns the exit code."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - `python -m perfcore` in a checkout meets older ones
+        sys.stderr.write("perfcore needs Python 3.11 or newer; elsewhere: %s\n" % _DOCKER)  # noqa: UP031
+        return 2
+    if sys.argv[1:] == ["--version"]:
+        from perfcore._version import __version__
+
+        print("perfcore " + __version__)
+        return 0
+    if not sys.platform.startswith("linux"):
+        sys.stderr.write("perfcore needs Linux (epoll, fork); elsewhere: %s\n" % _DOCKER)  # noqa: UP031
+        return 2
+    from perfcore.cli.main import main
+
+    return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run())

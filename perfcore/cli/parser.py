@@ -1,0 +1,224 @@
+"""The command line as data: every option once, with its environment twin, and the parser made of them.
+
+It imports argparse and the shelves alone, so `--help` answers at once and the manual page can be made without
+numpy or libcurl. Options default to None here: what was given is told from what was not, and the environment
+twin (PERFCORE_ and the option's name) stands in for what was not.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from perfcore._version import __version__
+from perfcore.errors import UsageError
+
+COMMANDS = ("run", "validate", "schema", "target")
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+
+# Options that users know from other tools or that a later version brings: what to say to them.
+_ELSEWHERE = {
+    "-w": "the number of worker processes is --procs N",
+    "-t": "the number of worker processes is --procs N",
+    "--threads": "the number of worker processes is --procs N",
+    "--workers": "the number of worker processes is --procs N",
+    "-e": "a variable is --var NAME=VALUE, an environment of the suite --env NAME",
+    "--config": "the suite is the argument itself: perfcore suite.yaml",
+    "-f": "the suite is the argument itself: perfcore suite.yaml",
+}
+_NOT_YET = (
+    "-c", "-n", "-d", "-z", "-r", "-H", "-m", "-X", "-b", "-k", "-o", "--out", "--threshold", "--strict",
+    "--engine", "--live", "--no-spin", "--debug-once", "--print-suite",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a command: `flags` as typed, `kind` how its value is taken."""
+
+    flags: tuple[str, ...]
+    help: str
+    kind: str = "value"  # value | flag | list
+    metavar: str | None = None
+    parse: Callable[[str], Any] = str
+
+    @property
+    def name(self) -> str:
+        return self.flags[-1].lstrip("-").replace("-", "_")
+
+    @property
+    def twin(self) -> str:
+        return f"PERFCORE_{self.name.upper()}"
+
+
+def _procs(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; give 1 or more, or auto")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed; give a whole number from 0")
+    return int(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _environment_name(text: str) -> str:
+    if "=" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: that is --var NAME=VALUE; --env names an environment of the suite")
+    return text
+
+
+def _size(text: str) -> int:
+    from perfcore.units import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_SUITE_OPTIONS = (
+    Option(("--env",), "use this environment of the suite", metavar="NAME", parse=_environment_name),
+    Option(
+        ("--var",), "a value for ${NAME}, before all others; repeatable", "list", "NAME=VALUE", parse=_pair
+    ),
+    Option(("--only",), "run this test alone (its name or result key); repeatable", "list", "NAME"),
+)
+RUN_OPTIONS = (
+    Option(
+        ("--procs",),
+        "worker processes: a number, or auto for one per usable core (default: auto)",
+        metavar="N",
+        parse=_procs,
+    ),
+    *_SUITE_OPTIONS,
+    Option(("--tag",), "a tag carried into the result; repeatable", "list", "NAME=VALUE", parse=_pair),
+    Option(
+        ("--seed",),
+        "make every random choice repeatable (default: a new one each run, told in the result)",
+        metavar="N",
+        parse=_seed,
+    ),
+    Option(("--results-dir",), "where results are kept (default: results)", metavar="DIR"),
+    Option(("--samples",), "keep one row a request in samples.npy beside the result", "flag"),
+    Option(
+        ("--samples-limit",),
+        "at most so much of samples (default: 2GiB)",
+        metavar="SIZE",
+        parse=_size,
+    ),
+    Option(("--json",), "print the result as JSON on stdout, and nothing else there", "flag"),
+    Option(("--dry-run",), "show the plan and send nothing", "flag"),
+    Option(("--quiet",), "no progress on stderr, no summary", "flag"),
+    Option(("--no-color",), "no colour, also with NO_COLOR set", "flag"),
+)
+VALIDATE_OPTIONS = _SUITE_OPTIONS[:2]
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaint is one UsageError line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line, with a sub-parser for each command."""
+    parser = Parser(
+        prog="perfcore",
+        usage="perfcore SUITE [options]\n       perfcore COMMAND [options]",
+        description="Load an HTTP API from every core, and report how fast it answered and how far that can be trusted. "
+        "`perfcore SUITE` is `perfcore run SUITE`.",
+        epilog="`perfcore COMMAND --help` tells the options of a command; every option has an environment twin: "
+        "PERFCORE_PROCS for --procs. Exit codes: 0 passed, 2 wrong command line, 97 a worker was lost, "
+        "99 a test had no success at all, 104 the suite is wrong, 105 interrupted (result saved), "
+        "106 the result could not be saved, 107 the embedded target or a worker could not be started.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"perfcore {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    run = _command(commands, "run", "run a suite and keep its result (the default command)", RUN_OPTIONS)
+    run.add_argument("suite", metavar="SUITE", help="the suite file, - for standard input")
+    validate = _command(commands, "validate", "check a suite and tell every mistake in it", VALIDATE_OPTIONS)
+    validate.add_argument("suite", metavar="SUITE", nargs="+", help="suite files, - for standard input")
+    _command(commands, "schema", "print the JSON Schema of suite files, for editors", ())
+    target = _command(commands, "target", "start the embedded target server, to try a suite against", ())
+    from perfcore.target.command import add_arguments
+
+    add_arguments(target)
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[Parser]", name: str, summary: str, options: tuple[Option, ...]
+) -> Parser:
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False)
+    for option in options:
+        text = f"{option.help} [{option.twin}]"
+        if option.kind == "flag":
+            parser.add_argument(*option.flags, action="store_true", default=None, help=text)
+        else:
+            parser.add_argument(
+                *option.flags,
+                action="append" if option.kind == "list" else "store",
+                metavar=option.metavar,
+                type=option.parse,
+                default=None,
+                help=text,
+            )
+    return parser
+
+
+def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """Options with their environment twins filled in. Raises UsageError; SystemExit(0) after --help."""
+    if not arguments:
+        raise UsageError("which suite? perfcore SUITE.yaml; see perfcore --help")
+    command = arguments[0]
+    if command not in (*COMMANDS, "-h", "--help", "--version"):
+        command, arguments = "run", ["run", *arguments]
+    _answer_foreign_options(command, arguments[1:])
+    options = build_parser().parse_args(arguments)
+    known = {"run": RUN_OPTIONS, "validate": VALIDATE_OPTIONS}.get(command, ())
+    for option in known:
+        if getattr(options, option.name) is None:
+            setattr(options, option.name, _from_environment(option, environ))
+    return options
+
+
+def _answer_foreign_options(command: str, arguments: list[str]) -> None:
+    if command != "run":
+        return
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if flag in _ELSEWHERE:
+            raise UsageError(f"{flag} is not an option of perfcore: {_ELSEWHERE[flag]}")
+        if flag in _NOT_YET:
+            raise UsageError(f"{flag} is not supported yet")
+    if arguments and arguments[0].startswith(("http://", "https://")):
+        raise UsageError("a URL in place of a suite is not supported yet; write a suite file (README, 'The suite')")
+
+
+def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:
+    """What the twin says: the option's value, None (or False, []) when it is not set."""
+    text = environ.get(option.twin)
+    if option.kind == "flag":
+        lowered = (text or "").strip().lower()
+        if lowered not in _TRUE | _FALSE:
+            raise UsageError(f"{option.twin}: {text!r} is neither yes nor no; write 1 or 0")
+        return lowered in _TRUE
+    try:
+        if option.kind == "list":
+            return [option.parse(line) for line in (text or "").splitlines() if line]
+        return None if not text else option.parse(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{option.twin}: {error}") from None

@@ -1,0 +1,109 @@
+"""`perfcore SUITE`: load it, run it, show and keep the result."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from perfcore.cli.main import silence, tell
+from perfcore.engine.plan import plan_run
+from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
+from perfcore.errors import ExitCode, NotSavedError, gravest
+from perfcore.metrics.progress import RunProgress
+from perfcore.metrics.test_result import SuiteResult
+from perfcore.report.json_report import result_json
+from perfcore.report.plan_report import write_plan
+from perfcore.report.progress import ProgressView, open_progress
+from perfcore.report.summary import write_summary
+from perfcore.suite.config_loader import load_suite
+from perfcore.suite.secrets import Masker
+from perfcore.suite.test_suite import TestSuite
+
+DEFAULT_RESULTS_DIR = "results"
+
+
+def run(options: argparse.Namespace) -> int:
+    suite = load_suite(
+        options.suite, env=options.env, variables=dict(options.var), tags=dict(options.tag)
+    )
+    if options.only:
+        suite = suite.select(options.only)
+    color = not options.no_color and not os.environ.get("NO_COLOR")
+    view = open_progress(sys.stderr, quiet=options.quiet, color=None if color else False)
+    runner = TestRunner(
+        procs=options.procs or "auto",
+        results_dir=options.results_dir or DEFAULT_RESULTS_DIR,
+        seed=options.seed,
+        samples=options.samples,
+        samples_limit=DEFAULT_SAMPLES_LIMIT if options.samples_limit is None else options.samples_limit,
+        command_line=sys.argv,
+        own_process=True,
+    )
+    if options.dry_run:
+        write_plan(plan_run(suite, runner.workers).document(suite, Masker.for_suite(suite)), sys.stdout)
+        return ExitCode.PASSED
+    return _run_and_show(suite, runner, view, options, color=color)
+
+
+def _run_and_show(
+    suite: TestSuite, runner: TestRunner, view: ProgressView, options: argparse.Namespace, *, color: bool
+) -> int:
+    failure: NotSavedError | None = None
+    with _signals(runner, view):
+        try:
+            result = runner.run(suite)
+        except NotSavedError as error:
+            if not isinstance(error.result, SuiteResult):
+                raise
+            result, failure = error.result, error
+        finally:
+            view.close()
+    try:
+        _show(result, options, color=color)
+    except BrokenPipeError:
+        silence(sys.stdout)
+    code = ExitCode(result.document["exit_code"])
+    if failure is not None:
+        tell(failure)
+        return gravest([code, failure.exit_code])
+    return code
+
+
+def _show(result: SuiteResult, options: argparse.Namespace, *, color: bool) -> None:
+    if options.json:
+        sys.stdout.buffer.write(result_json(result.document))
+    elif not options.quiet:
+        write_summary(result, sys.stdout, color=color and sys.stdout.isatty())
+    sys.stdout.flush()
+
+
+@contextmanager
+def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
+    """The first signal drains and saves, the second leaves at once."""
+    said: list[str] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if said:
+            runner.abandon()
+            os._exit(ExitCode.INTERRUPTED)
+        said.append(f"{name}: finishing what is under way, then the result is saved; once more to leave at once")
+        runner.request_stop(name)
+
+    def on_progress(progress: RunProgress) -> None:
+        # Not from the handler: it may have interrupted the view in the middle of a line.
+        if said and said[0]:
+            view.message(said[0])
+            said[0] = ""
+        view.update(progress)
+
+    runner.on_progress = on_progress
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

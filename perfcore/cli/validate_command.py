@@ -1,0 +1,22 @@
+"""`perfcore validate SUITE…`: every mistake of every file, or a line that it is right."""
+
+import argparse
+import sys
+
+from perfcore.cli.main import tell
+from perfcore.errors import ExitCode, SuiteError
+from perfcore.suite.config_loader import load_suite
+
+
+def run(options: argparse.Namespace) -> int:
+    code = ExitCode.PASSED
+    for path in options.suite:
+        try:
+            suite = load_suite(path, env=options.env, variables=dict(options.var))
+        except SuiteError as error:
+            tell(error)
+            code = ExitCode.WRONG_SUITE
+        else:
+            tests = len(suite.tests)
+            print(f"{path}: right, {tests} test{'s' if tests != 1 else ''}", file=sys.stdout)
+    return code

@@ -1,0 +1,44 @@
+"""From libcurl's error codes to the error kinds of the result format.
+
+The numbers are libcurl's own (curl/curl.h, part of its ABI): pycurl does not name all of them.
+"""
+
+import errno
+
+from perfcore.metrics.outcomes import CODE
+
+_COULDNT_CONNECT = 7
+_OPERATION_TIMEDOUT = 28
+_SEND_ERROR, _RECV_ERROR = 55, 56
+
+_KINDS: dict[str, tuple[int, ...]] = {
+    "dns": (5, 6),  # proxy, host not resolved
+    "closed": (52,),  # nothing came
+    "truncated": (18,),
+    "too_many_redirects": (47,),
+    # 1 is what libcurl says of garbage on a fresh connection, 8 on a reused one; then a bad content encoding,
+    # HTTP/2 and HTTP/3 framing, headers beyond libcurl's bound.
+    "bad_response": (1, 8, 16, 61, 92, 95, 100),
+    # Handshake, certificates (own, peer's, bundle), engine, cipher, shutdown, CRL, issuer, pinning, status.
+    "tls": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98),
+}
+_BY_CODE = {code: CODE[kind] for kind, codes in _KINDS.items() for code in codes}
+
+
+def error_code(curl_code: int, os_errno: int, *, connected: bool, answer_began: bool) -> int:
+    """The outcome code of a failed transfer.
+
+    `connected` says that a connection stood (and its TLS handshake was through), `answer_began` that a byte of
+    the answer had come.
+    """
+    if curl_code == _OPERATION_TIMEDOUT:
+        return CODE["timeout" if connected else "connect_timeout"]
+    if curl_code == _COULDNT_CONNECT:
+        return CODE["refused" if os_errno == errno.ECONNREFUSED else "unreachable"]
+    if curl_code in (_SEND_ERROR, _RECV_ERROR):
+        return CODE["reset" if connected else "tls"]
+    if curl_code in _BY_CODE:
+        return _BY_CODE[curl_code]
+    if not connected:
+        return CODE["unreachable"]
+    return CODE["bad_response" if answer_began else "closed"]

@@ -1,0 +1,60 @@
+"""A few failing exchanges of each kind, so that a count of failures comes with what it looked like."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from perfcore.engine.transport import Exchange, Transport
+from perfcore.metrics.outcomes import ERROR_KINDS, LAST_TRANSPORT_KIND
+from perfcore.suite.secrets import Masker
+
+SAMPLES_PER_KIND = 5
+BODY_KEPT = 2048
+
+
+class FailureSampler:
+    """Keeps the first few failures of each test and kind, masked, and gives each to `send` as it happens.
+
+    Sent at once, so that the samples of a worker that is killed later are known as well.
+    """
+
+    def __init__(
+        self, masker: Masker, transport: Transport, start_ns: int, send: Callable[[Mapping[str, Any]], None]
+    ) -> None:
+        self._masker = masker
+        self._transport = transport
+        self._start_ns = start_ns
+        self._send = send
+        self._kept: dict[tuple[int, int], int] = {}
+
+    def note(self, exchange: Exchange, explanation: str) -> None:
+        """Called for every failure; all but the first few cost one look-up."""
+        key = (exchange.case, exchange.error)
+        kept = self._kept.get(key, 0)
+        if kept < SAMPLES_PER_KIND:
+            self._kept[key] = kept + 1
+            sample = self._sample(exchange, explanation)
+            self._send({"failure": {"case": exchange.case, "kind": ERROR_KINDS[exchange.error], "sample": sample}})
+
+    def _sample(self, exchange: Exchange, explanation: str) -> dict[str, Any]:
+        masker, request = self._masker, exchange.request
+        assert request is not None
+        answered = exchange.error > LAST_TRANSPORT_KIND
+        if answered and not explanation:
+            explanation = self._explain_status(exchange)
+        return {
+            "at_s": round((exchange.done_ns - self._start_ns) / 1e9, 6),
+            "request": f"{request.settings.method} {masker.url(request.url)}",
+            "status": exchange.status if answered else None,
+            "detail": masker.text(explanation),
+            "headers": masker.headers(exchange.headers),
+            "body": masker.text(exchange.body[:BODY_KEPT].decode("utf-8", "replace")),
+        }
+
+    def _explain_status(self, exchange: Exchange) -> str:
+        headers = dict(exchange.headers)
+        if 300 <= exchange.status < 400 and "location" not in headers:
+            location = self._transport.location(exchange)
+            if location:
+                headers["location"] = location
+        broken = exchange.load.expectation.first_broken(exchange.status, headers, b"", 0.0)
+        return broken[1] if broken else ""

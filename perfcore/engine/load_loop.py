@@ -1,0 +1,290 @@
+"""The loop of a worker: start what is due, take what has ended, judge it, record it, say when it is due next.
+
+It knows no protocol (a Transport carries the requests), no clock of its own and no process: tests drive it with
+a FakeTransport and a FakeClock. What a test does not use costs nothing in it: the decisions are made once, in
+CaseLoad, when the loop is put together.
+"""
+
+import heapq
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from perfcore.engine.pacing import Pacer
+from perfcore.engine.transport import Exchange, Request, Transport
+from perfcore.metrics.outcomes import CODE
+from perfcore.metrics.samples import INTERRUPTED
+from perfcore.suite.expectation import Expectation
+
+Clock = Callable[[], int]
+
+# How often the loop looks up from its work: hands over rows, sets gauges, sees a stop.
+HOUSEKEEPING_NS = 50_000_000
+HAND_OVER_NS = 100_000_000
+# Due users started in one go before completions get their turn.
+STARTS_PER_PASS = 64
+_NEVER_NS = 1 << 62
+
+
+class RequestSource(Protocol):
+    """What a user sends next: a Scenario, or a fake."""
+
+    constant: Request | None
+
+    def request_for(self, exchange: Exchange) -> Request:
+        """The request of the user's current iteration."""
+
+
+class Recorder(Protocol):
+    """Where finished exchanges go: a SampleWriter."""
+
+    def write(self, samples: Iterable[Exchange]) -> None: ...
+
+    def hand_over(self) -> None: ...
+
+
+class IterationBudget(Protocol):
+    """Iterations that all users of all workers share (`total_iterations`)."""
+
+    def take(self) -> bool:
+        """Whether there was one left; it is then the caller's."""
+
+
+class CaseLoad:
+    """One test on this worker: its users, how they are paced, how its answers are judged.
+
+    `iterations` bounds each user, `budget` all of them together; None is without bound. `end_ns` is the planned
+    end, from which on nothing is started.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        *,
+        source: RequestSource,
+        pacer: Pacer,
+        expectation: Expectation,
+        starts: Iterator[tuple[int, int]],
+        iterations: int | None,
+        budget: IterationBudget | None,
+        start_ns: int,
+        end_ns: int | None,
+        graceful_stop_ns: int,
+        draw: random.Random,
+    ) -> None:
+        self.index = index
+        self.source = source
+        self.pacer = pacer
+        self.expectation = expectation
+        self.iterations = iterations
+        self.budget = budget
+        self.end_ns = _NEVER_NS if end_ns is None else end_ns
+        self.draw = draw
+        self.immediate = bool(getattr(pacer, "immediate", False))
+        self._graceful_stop_ns = graceful_stop_ns
+        self._starts = starts
+        self._start_ns = start_ns
+        self.cut_ns = _NEVER_NS
+        self.stopping = False
+        self.users = 0  # begun and not ended
+        self.in_flight: set[Exchange] = set()
+        self.max_in_flight = 0
+        self.reached_end = False  # users were stopped by the planned end, not by running out of iterations
+        self.next_start = self._advance()
+        # A status alone is looked up in a table; only other expectations need a call for each answer.
+        self.accepted = bytes(expectation.status.accepts(status) for status in range(1000))
+        self.judges_more = bool(
+            expectation.needs_body or expectation.needs_headers or expectation.max_time_s is not None
+        )
+
+    def _advance(self) -> tuple[int, int] | None:
+        following = next(self._starts, None)
+        return None if following is None else (self._start_ns + following[0], following[1])
+
+    def begin_next_user(self) -> tuple[int, int] | None:
+        """The (due instant, number) of the next user to begin; moves on to the one after."""
+        current = self.next_start
+        self.next_start = self._advance()
+        return current
+
+    def stop(self, now_ns: int) -> None:
+        """Start nothing more; what is under way may finish within graceful_stop."""
+        if not self.stopping:
+            self.stopping = True
+            if now_ns == self.end_ns and (self.users or self.next_start is not None):
+                self.reached_end = True
+            self.next_start = None
+            self.cut_ns = now_ns + self._graceful_stop_ns
+
+    def may_iterate(self, exchange: Exchange) -> bool:
+        """Whether the user may begin another iteration; takes it from the budget where there is one."""
+        if self.stopping or (self.iterations is not None and exchange.iteration >= self.iterations):
+            return False
+        return self.budget is None or self.budget.take()
+
+
+class LoadLoop:
+    """Runs the given tests at the same time, to their end. `on_failure(exchange, kind, text)` hears of failures,
+    `on_housekeeping(now_ns)` is called every 50 ms and returns whether to stop."""
+
+    def __init__(
+        self,
+        loads: list[CaseLoad],
+        transport: Transport,
+        recorder: Recorder,
+        *,
+        clock: Clock,
+        on_failure: Callable[[Exchange, str, str], None],
+        on_housekeeping: Callable[[int], bool],
+    ) -> None:
+        self._loads = loads
+        self._transport = transport
+        self._recorder = recorder
+        self._clock = clock
+        self._on_failure = on_failure
+        self._on_housekeeping = on_housekeeping
+        self._waiting: list[tuple[int, int, Exchange]] = []  # (due, tie-breaker, exchange), a heap
+        self._order = 0
+        self._housekeeping_ns = 0
+        self._hand_over_ns = 0
+
+    def run(self) -> None:
+        """Until every test is through: users done or time over, and nothing in flight."""
+        while True:
+            now_ns = self._clock()
+            if now_ns >= self._housekeeping_ns:
+                self._keep_house(now_ns)
+                if self._is_over():
+                    return
+            wait_until_ns = self._start_due(now_ns)
+            timeout_s = (wait_until_ns - self._clock()) / 1e9
+            completed = self._transport.poll(timeout_s if timeout_s > 0 else 0.0)
+            if completed:
+                self._take(completed)
+            elif not self._transport.in_flight:
+                self._housekeeping_ns = min(self._housekeeping_ns, self._clock())
+
+    def _is_over(self) -> bool:
+        return (
+            not self._transport.in_flight
+            and not self._waiting
+            and all(load.next_start is None for load in self._loads)
+        )
+
+    # -- starting ---------------------------------------------------------------------------------------------
+
+    def _start_due(self, now_ns: int) -> int:
+        """Start what is due, and say until when nothing else will be."""
+        next_ns = self._housekeeping_ns
+        for load in self._loads:
+            started = 0
+            while load.next_start is not None and load.next_start[0] <= now_ns:
+                self._begin_user(load)
+                started += 1
+                if started == STARTS_PER_PASS:
+                    break
+            if load.next_start is not None and load.next_start[0] < next_ns:
+                next_ns = load.next_start[0]
+        waiting = self._waiting
+        started = 0
+        while waiting and waiting[0][0] <= now_ns and started < STARTS_PER_PASS:
+            due_ns, _, exchange = heapq.heappop(waiting)
+            self._iterate(exchange, due_ns)
+            started += 1
+        if waiting and waiting[0][0] < next_ns:
+            next_ns = waiting[0][0]
+        return next_ns
+
+    def _begin_user(self, load: CaseLoad) -> None:
+        begun = load.begin_next_user()
+        assert begun is not None
+        due_ns, user = begun
+        load.users += 1
+        self._iterate(Exchange(user, load.index, load), due_ns)
+
+    def _iterate(self, exchange: Exchange, due_ns: int) -> None:
+        """Begin the user's next iteration, or end the user."""
+        load: CaseLoad = exchange.load
+        if due_ns >= load.end_ns:
+            load.reached_end = True
+            load.users -= 1
+            return
+        if not load.may_iterate(exchange):
+            load.users -= 1
+            return
+        exchange.iteration += 1
+        exchange.due_ns = due_ns
+        load.in_flight.add(exchange)
+        if len(load.in_flight) > load.max_in_flight:
+            load.max_in_flight = len(load.in_flight)
+        self._transport.start(exchange, load.source.constant or load.source.request_for(exchange))
+
+    # -- completions ------------------------------------------------------------------------------------------
+
+    def _take(self, completed: list[Exchange]) -> None:
+        for exchange in completed:
+            load: CaseLoad = exchange.load
+            exchange.case = load.index
+            if exchange.error:
+                self._on_failure(exchange, "", exchange.error_text)
+            elif load.judges_more:
+                self._judge(exchange, load.expectation)
+            elif not load.accepted[exchange.status]:
+                exchange.error = CODE["expectation:status"]
+                self._on_failure(exchange, "", "")
+        self._recorder.write(completed)
+        for exchange in completed:
+            load = exchange.load
+            load.in_flight.remove(exchange)
+            if load.immediate:
+                self._iterate(exchange, exchange.done_ns)
+            else:
+                due_ns = load.pacer.next_due_ns(exchange.due_ns, exchange.done_ns, load.draw)
+                self._order += 1
+                heapq.heappush(self._waiting, (due_ns, self._order, exchange))
+
+    def _judge(self, exchange: Exchange, expectation: Expectation) -> None:
+        response_s = (exchange.done_ns - exchange.due_ns) / 1e9
+        broken = expectation.first_broken(exchange.status, exchange.headers, exchange.body, response_s)
+        if broken is not None:
+            exchange.error = CODE[f"expectation:{broken[0]}"]
+            self._on_failure(exchange, broken[0], broken[1])
+
+    # -- ends -------------------------------------------------------------------------------------------------
+
+    def _keep_house(self, now_ns: int) -> None:
+        self._housekeeping_ns = now_ns + HOUSEKEEPING_NS
+        stop = self._on_housekeeping(now_ns)
+        for load in self._loads:
+            if stop or now_ns >= load.end_ns:
+                load.stop(now_ns if stop else load.end_ns)
+            if load.stopping:
+                self._end_waiting_users(load)
+                if now_ns >= load.cut_ns:
+                    self._cut(load, now_ns)
+            if now_ns < load.end_ns < self._housekeeping_ns:
+                self._housekeeping_ns = load.end_ns
+            if now_ns < load.cut_ns < self._housekeeping_ns:
+                self._housekeeping_ns = load.cut_ns
+        if now_ns >= self._hand_over_ns:
+            self._hand_over_ns = now_ns + HAND_OVER_NS
+            self._recorder.hand_over()
+
+    def _end_waiting_users(self, load: CaseLoad) -> None:
+        staying = [entry for entry in self._waiting if entry[2].load is not load]
+        load.users -= len(self._waiting) - len(staying)
+        if len(staying) < len(self._waiting):
+            heapq.heapify(staying)
+            self._waiting = staying
+
+    def _cut(self, load: CaseLoad, now_ns: int) -> None:
+        """Give up what is still under way; it is recorded as interrupted, and in no total."""
+        cut = list(load.in_flight)
+        for exchange in cut:
+            self._transport.cut(exchange)
+            exchange.done_ns = now_ns
+            exchange.status = exchange.error = 0
+            exchange.flags = INTERRUPTED
+        self._recorder.write(cut)
+        load.users -= len(cut)
+        load.in_flight.clear()

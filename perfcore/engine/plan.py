@@ -1,0 +1,137 @@
+"""What a run is going to do, before it does it: phases, users a worker, requests, effective values.
+
+`perfcore --dry-run` prints it, the supervisor deals by it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s
+from perfcore.suite.effective_suite import effective_suite
+from perfcore.suite.secrets import Masker
+from perfcore.suite.test_case import TestCase
+from perfcore.suite.test_suite import TestSuite
+from perfcore.units import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class CasePlan:
+    """One test. `requests` is None when only time bounds it, `duration_s` None when only its count does."""
+
+    index: int
+    case: TestCase
+    model: str
+    requests: int | None
+    duration_s: float | None
+    ramp_up_s: float
+    worker_users: tuple[int, ...]
+
+    @property
+    def load(self) -> dict[str, Any]:
+        """The load model as it stands in the result; absent keys do not apply."""
+        case = self.case
+        values = {
+            "model": self.model,
+            "users": case.parallel_users,
+            "iterations": None if case.total_iterations else case.effective_iterations,
+            "total_iterations": case.total_iterations,
+            "duration_s": case.duration_s,
+            "ramp_up_s": self.ramp_up_s,
+            "timeout_s": case.timeout_s,
+            "pacing_s": case.pacing_s or None,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    @property
+    def sentence(self) -> str:
+        """`closed model: 10 users × 100 iterations = 1,000 requests`."""
+        case = self.case
+        users = f"{case.parallel_users:,} user{'s' if case.parallel_users != 1 else ''}"
+        if case.total_iterations is not None:
+            work = f"{users}, {case.total_iterations:,} iterations in all"
+        elif case.effective_iterations is not None:
+            each = case.effective_iterations
+            total = f"{each * case.parallel_users:,} requests"
+            work = f"{users} × {each:,} iteration{'s' if each != 1 else ''} = {total}"
+        else:
+            work = users
+        if case.duration_s is not None:
+            bound = "" if self.requests is None else "at most "
+            work += f" for {bound}{format_duration(case.duration_s)}"
+        return f"{self.model} model: {work}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What the plan decides that the suite does not say."""
+        case, notes = self.case, []
+        if case.ramp_up_s is None and case.parallel_users > DEFAULT_STARTS_PER_S // 10:
+            notes.append(
+                f"users start over {format_duration(self.ramp_up_s)} "
+                f"({DEFAULT_STARTS_PER_S:,} a second); ramp_up: sets it, 0s starts all at once"
+            )
+        return notes
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """All tests, and which of them run at the same time: a phase ends when all its tests have."""
+
+    workers: int
+    cases: tuple[CasePlan, ...]
+    phases: tuple[tuple[int, ...], ...]
+
+    def document(self, suite: TestSuite, masker: Masker) -> dict[str, Any]:
+        """The plan as plain values, masked, for whoever shows it."""
+        return {
+            "test_suite": masker.text(suite.name),
+            "base_url": masker.url(suite.base_url),
+            "mode": suite.mode,
+            "workers": self.workers,
+            "effective_suite": effective_suite(suite, masker),
+            "tests": [
+                {
+                    "name": masker.text(plan.case.name),
+                    "key": plan.case.key,
+                    "request": request_line(plan.case, masker),
+                    "load": plan.sentence,
+                    "notes": plan.notes,
+                    "requests": plan.requests,
+                    "duration_s": plan.duration_s,
+                    "worker_users": list(plan.worker_users),
+                }
+                for plan in self.cases
+            ],
+        }
+
+
+def request_line(case: TestCase, masker: Masker) -> str:
+    """`GET /users/profile`, as the suite has it."""
+    return f"{case.method} {masker.url(case.endpoint)}"
+
+
+def plan_run(suite: TestSuite, workers: int) -> RunPlan:
+    """Deal the suite to this many workers."""
+    cases = tuple(_plan_case(index, case, workers) for index, case in enumerate(suite.tests))
+    indices = tuple(range(len(cases)))
+    phases = (indices,) if suite.mode == "parallel" else tuple((index,) for index in indices)
+    return RunPlan(workers, cases, phases)
+
+
+def _plan_case(index: int, case: TestCase, workers: int) -> CasePlan:
+    ranks = deal(case, range(workers))
+    users = [0] * workers
+    for rank, worker in enumerate(ranks):
+        users[worker] = len(dealt(case.parallel_users, rank, len(ranks)))
+    if case.total_iterations is not None:
+        requests: int | None = case.total_iterations
+    elif case.effective_iterations is not None:
+        requests = case.effective_iterations * case.parallel_users
+    else:
+        requests = None
+    return CasePlan(index, case, load_model(case), requests, case.duration_s, ramp_up_s(case), tuple(users))
+
+
+def deal(case: TestCase, workers: Sequence[int]) -> list[int]:
+    """The workers that get users of a test, in the order of their ranks: never more of them than users."""
+    return list(workers)[: case.parallel_users]

@@ -1,0 +1,142 @@
+"""From everything the supervisor knows at the end to the document of results.json."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from perfcore._version import __version__
+from perfcore.engine.plan import CasePlan, request_line
+from perfcore.errors import ExitCode, gravest
+from perfcore.metrics.metrics_collector import TestFigures
+from perfcore.metrics.outcomes import ERROR_KINDS
+from perfcore.metrics.test_document import TestFacts, test_document
+from perfcore.metrics.test_result import SCHEMA_VERSION
+from perfcore.suite.secrets import Masker
+from perfcore.suite.test_suite import TestSuite
+
+_VERDICTS = {
+    ExitCode.PASSED: "passed",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.SETUP_FAILED: "aborted",
+    ExitCode.ABORTED: "aborted",
+    ExitCode.INCOMPLETE: "incomplete",
+    ExitCode.NOT_TRUSTWORTHY: "invalid",
+    ExitCode.THRESHOLD_BROKEN: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment on both clocks: durations come from the first, dates from the second."""
+
+    monotonic_ns: int
+    realtime_ns: int
+
+
+@dataclass(slots=True)
+class TestNotes:
+    """What the supervisor gathers about one test beside its samples."""
+
+    __test__ = False
+
+    began: bool = False
+    reached_end: bool = False
+    max_in_flight: int = 0
+    failure_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RunNotes:
+    """What happened, as the run goes along."""
+
+    start: Instant
+    end: Instant | None = None
+    interrupted_by: str | None = None
+    lost_workers: int = 0
+    incidents: list[str] = field(default_factory=list)
+    tests: list[TestNotes] = field(default_factory=list)
+
+
+def run_document(
+    suite: TestSuite,
+    plans: Sequence[CasePlan],
+    figures: Sequence[TestFigures],
+    notes: RunNotes,
+    *,
+    seed: int,
+    command_line: Sequence[str],
+    environment: Mapping[str, Any],
+    engine: str,
+    masker: Masker,
+) -> dict[str, Any]:
+    """The whole document; tests that never began are left out."""
+    began = [at for at in range(len(plans)) if notes.tests[at].began]
+    code = exit_code([figures[at] for at in began], notes)
+    assert notes.end is not None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "perfcore_version": __version__,
+        "test_suite": masker.text(suite.name),
+        "description": masker.text(suite.description),
+        "timestamp": timestamp(notes.start),
+        "run_id": str(uuid.uuid4()),
+        "seed": seed,
+        "tags": {key: masker.text(value) for key, value in suite.tags.items()},
+        "command_line": [masker.text(word) for word in command_line],
+        "base_url": masker.url(suite.base_url),
+        "mode": suite.mode,
+        "clock": {
+            name: {"monotonic_ns": instant.monotonic_ns, "realtime_ns": instant.realtime_ns}
+            for name, instant in (("start", notes.start), ("end", notes.end))
+        },
+        "verdict": _VERDICTS[code],
+        "exit_code": int(code),
+        "incidents": [masker.text(incident) for incident in notes.incidents],
+        "environment": dict(environment),
+        "results": {
+            plans[at].case.key: test_document(figures[at], _facts(plans[at], figures[at], notes.tests[at], engine, masker))
+            for at in began
+        },
+    }
+
+
+def timestamp(instant: Instant) -> str:
+    """UTC, ISO 8601 to the second."""
+    return started_at(instant).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def started_at(instant: Instant) -> datetime:
+    return datetime.fromtimestamp(instant.realtime_ns / 1e9, UTC)
+
+
+def exit_code(figures: Sequence[TestFigures], notes: RunNotes) -> ExitCode:
+    """The gravest of what happened; a test without any success is as bad as a broken threshold."""
+    codes = []
+    if notes.interrupted_by is not None:
+        codes.append(ExitCode.INTERRUPTED)
+    if notes.lost_workers:
+        codes.append(ExitCode.INCOMPLETE)
+    if any(test.counter("requests") == test.counter("failed_requests") for test in figures):
+        codes.append(ExitCode.THRESHOLD_BROKEN)
+    return gravest(codes)
+
+
+def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, engine: str, masker: Masker) -> TestFacts:
+    counts = {ERROR_KINDS[code]: int(count) for code, count in enumerate(figures.error_counts) if count}
+    failures = [
+        {"kind": kind, "count": count, "samples": notes.failure_samples.get(kind, [])}
+        for kind, count in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+    return TestFacts(
+        name=masker.text(plan.case.name),
+        request=request_line(plan.case, masker),
+        concurrent_users=plan.case.parallel_users,
+        load=plan.load,
+        engine=engine,
+        reached_planned_end=notes.reached_end,
+        max_in_flight=notes.max_in_flight,
+        further_percentiles=tuple(plan.case.percentiles),
+        failures=failures,
+    )

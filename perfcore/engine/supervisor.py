@@ -1,0 +1,254 @@
+"""The supervisor's side of a run: phases, draining, progress, deaths. TestRunner is its public face.
+
+It has one thread. Ten times a second it drains the rings and looks for messages; between two looks it sleeps,
+and a worker never waits for it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from perfcore.engine.failure_samples import SAMPLES_PER_KIND
+from perfcore.engine.plan import deal
+from perfcore.engine.run_document import Instant, RunNotes, TestNotes
+from perfcore.engine.worker import WorkerJob, worker_main
+from perfcore.engine.worker_group import WorkerGroup
+from perfcore.errors import SetupFailedError
+from perfcore.metrics.environment import SAMPLE_EVERY_S, EnvironmentSampler
+from perfcore.metrics.metrics_collector import MetricsCollector
+from perfcore.metrics.progress import RunProgress, TestProgress, TestState
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, FOLDING, MAX_IN_FLIGHT, USERS
+from perfcore.metrics.samples import Rows, SampleFile, SampleReader
+from perfcore.units import format_duration
+
+TICK_S = 0.1
+PROGRESS_EVERY_S = 0.25
+RECENT_NS = 3_000_000_000
+READY_TIMEOUT_S = 60.0
+# From the announcement of a phase to its start: every worker has to have read the message by then.
+START_IN_NS = 30_000_000
+
+
+def now() -> Instant:
+    return Instant(time.monotonic_ns(), time.time_ns())
+
+
+class Supervisor:
+    """Runs every phase of a job. `request_stop` may be called at any time, from a signal handler too."""
+
+    def __init__(
+        self,
+        job: WorkerJob,
+        sampler: EnvironmentSampler,
+        *,
+        on_progress: Callable[[RunProgress], None] | None,
+        sample_file: SampleFile | None,
+    ) -> None:
+        self._job = job
+        self._plan = job.plan
+        self._sampler = sampler
+        self._on_progress = on_progress
+        self._sample_file = sample_file
+        self.collector = MetricsCollector(len(self._plan.cases))
+        self.notes = RunNotes(start=now(), tests=[TestNotes() for _ in self._plan.cases])
+        self._states: list[TestState] = ["waiting"] * len(self._plan.cases)
+        self._group: WorkerGroup | None = None
+        self._readers = [SampleReader(ring) for ring in job.memory.rings]
+        self._next_sample_s = 0.0
+        self._next_progress_s = 0.0
+
+    def request_stop(self, reason: str) -> None:
+        """Start nothing more, finish what is under way, end the run as interrupted."""
+        if self.notes.interrupted_by is None:
+            self.notes.interrupted_by = reason
+        self._job.memory.request_stop()
+
+    def kill(self) -> None:
+        """End the workers at once."""
+        if self._group is not None:
+            self._group.kill()
+
+    def run(self) -> None:
+        """All phases; afterwards `collector` and `notes` hold what there is to know."""
+        with self._workers() as group:
+            self._sampler.watch(group.pids)
+            for phase in self._plan.phases:
+                if self.notes.interrupted_by is not None or not group.alive:
+                    break
+                self._run_phase(group, phase)
+            self._tell_progress(force=True)
+            if self.notes.interrupted_by is not None:
+                self.notes.incidents.append(f"interrupted by {self.notes.interrupted_by}")
+            group.quit()
+        self._merge_accumulators()
+        self.notes.end = now()
+
+    @contextmanager
+    def _workers(self) -> Iterator[WorkerGroup]:
+        self._group = group = WorkerGroup(
+            self._plan.workers, lambda index, channel, pid: worker_main(index, channel, pid, self._job)
+        )
+        try:
+            yield group
+        finally:
+            group.kill()
+
+    # -- one phase --------------------------------------------------------------------------------------------
+
+    def _run_phase(self, group: WorkerGroup, phase: tuple[int, ...]) -> None:
+        deals = self._deal(group, phase)
+        busy = set(deals)
+        for worker, cases in deals.items():
+            group.send(worker, {"deals": cases})
+        busy = self._await_ready(group, busy)
+        start_ns = time.monotonic_ns() + START_IN_NS
+        for index in phase:
+            plan = self._plan.cases[index]
+            end_ns = None if plan.duration_s is None else start_ns + round(plan.duration_s * 1e9)
+            self.collector.tests[index].begin(start_ns, end_ns)
+            self.notes.tests[index].began = True
+            self._states[index] = "running"
+        for worker in busy:
+            group.send(worker, {"start_ns": start_ns})
+        while busy:
+            for worker, message in group.receive(TICK_S):
+                if message is None:
+                    self._bury(group, worker)
+                    busy.discard(worker)
+                elif self._hear(worker, message):
+                    busy.discard(worker)
+            self._tick(phase)
+        self._drain()
+        for index in phase:
+            self.notes.tests[index].max_in_flight = self._job.memory.total_gauge(index, MAX_IN_FLIGHT)
+            self._states[index] = "done"
+
+    def _deal(self, group: WorkerGroup, phase: tuple[int, ...]) -> dict[int, dict[str, tuple[int, int]]]:
+        """For each worker that takes part: its rank among how many, by test."""
+        deals: dict[int, dict[str, tuple[int, int]]] = {}
+        for index in phase:
+            workers = deal(self._plan.cases[index].case, group.alive)
+            for rank, worker in enumerate(workers):
+                deals.setdefault(worker, {})[str(index)] = (rank, len(workers))
+        return deals
+
+    def _await_ready(self, group: WorkerGroup, expected: set[int]) -> set[int]:
+        waiting, ready = set(expected), set()
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while waiting:
+            for worker, message in group.receive(TICK_S):
+                if message is None:
+                    self._bury(group, worker)
+                    waiting.discard(worker)
+                elif "ready" in message:
+                    waiting.discard(worker)
+                    ready.add(worker)
+                else:
+                    self._hear(worker, message)
+            if time.monotonic() > deadline:
+                raise SetupFailedError(
+                    f"worker {min(waiting)} was not ready after {format_duration(READY_TIMEOUT_S)}"
+                )
+        return ready
+
+    def _hear(self, worker: int, message: Mapping[str, Any]) -> bool:
+        """Take in what a worker says; True when it is through with the phase."""
+        if "failure" in message:
+            failure = message["failure"]
+            kept = self.notes.tests[failure["case"]].failure_samples.setdefault(failure["kind"], [])
+            if len(kept) < SAMPLES_PER_KIND:
+                kept.append(failure["sample"])
+        elif "crash" in message:
+            self.notes.incidents.append(f"worker {worker} met a bug of perfcore:\n{message['crash']}")
+        elif "done" in message:
+            for index, said in message["done"].items():
+                self.notes.tests[int(index)].reached_end |= said["reached_end"]
+            return True
+        return False
+
+    def _bury(self, group: WorkerGroup, worker: int) -> None:
+        """Keep what a dead worker had measured, and say that it died."""
+        elapsed_s = (time.monotonic_ns() - self.notes.start.monotonic_ns) / 1e9
+        self.notes.lost_workers += 1
+        self.notes.incidents.append(f"worker {worker} {group.cause_of_death(worker)} at {elapsed_s:.1f} s")
+        self._readers[worker].salvage(self._fold)
+        memory = self._job.memory
+        for index in range(len(self._plan.cases)):
+            memory.set_gauge(worker, index, USERS, 0)
+        if memory.worker_word(worker, FOLDING):
+            self.notes.incidents.append(
+                f"worker {worker} died while it counted a block of its own: up to 4,096 requests are uncertain"
+            )
+
+    # -- ten times a second -----------------------------------------------------------------------------------
+
+    def _tick(self, phase: tuple[int, ...]) -> None:
+        self._drain()
+        now_ns = time.monotonic_ns()
+        for index in phase:
+            test = self.collector.tests[index]
+            users = self._job.memory.total_gauge(index, USERS)
+            if now_ns > test.start_ns and users:
+                test.timeline.note_users(now_ns - test.start_ns, users)
+            if test.planned_end_ns is not None and now_ns > test.planned_end_ns:
+                self._states[index] = "draining"
+        now_s = now_ns / 1e9
+        if now_s >= self._next_sample_s:
+            self._sampler.sample()
+            self._next_sample_s = now_s + SAMPLE_EVERY_S
+        if now_s >= self._next_progress_s:
+            self._tell_progress()
+            self._next_progress_s = now_s + PROGRESS_EVERY_S
+
+    def _drain(self) -> None:
+        for reader in self._readers:
+            reader.drain(self._fold)
+
+    def _fold(self, rows: Rows) -> None:
+        if self._sample_file is not None:
+            self._sample_file.write(rows)
+        self.collector.fold(rows)
+
+    def _merge_accumulators(self) -> None:
+        for worker, accumulator in enumerate(self._job.memory.accumulators):
+            if self._job.memory.worker_word(worker, FOLDED_BLOCKS):
+                self.collector.merge(accumulator)
+
+    # -- progress ---------------------------------------------------------------------------------------------
+
+    def _tell_progress(self, *, force: bool = False) -> None:
+        if self._on_progress is None:
+            return
+        now_ns = time.monotonic_ns()
+        elapsed_s = (now_ns - self.notes.start.monotonic_ns) / 1e9
+        tests = tuple(self._progress_of(index, now_ns) for index in range(len(self._plan.cases)))
+        self._on_progress(RunProgress(elapsed_s, tests))
+
+    def _progress_of(self, index: int, now_ns: int) -> TestProgress:
+        plan, test, state = self._plan.cases[index], self.collector.tests[index], self._states[index]
+        if state == "done":
+            now_ns = test.last_done_ns or test.start_ns
+        since_start_ns = max(0, now_ns - test.start_ns) if test.start_ns else 0
+        span_ns = since_start_ns if state == "done" else RECENT_NS
+        recent = test.timeline.recent(since_start_ns, span_ns)
+        return TestProgress(
+            key=plan.case.key,
+            name=plan.case.name,
+            state=state,
+            elapsed_s=since_start_ns / 1e9,
+            planned_s=plan.duration_s,
+            planned_requests=plan.requests,
+            requests=test.counter("requests"),
+            failed=test.counter("failed_requests"),
+            rate=recent.rate,
+            p50_ms=recent.p50_ms,
+            p99_ms=recent.p99_ms,
+            users=self._job.memory.total_gauge(index, USERS),
+        )
+
+
+def lower_own_priority() -> None:
+    """Let the workers go first. Only for a process of perfcore's own: niceness cannot be taken back."""
+    os.nice(5)

@@ -1,0 +1,127 @@
+"""The seam between a worker's loop and the protocol that carries its requests.
+
+A Transport is given an exchange (one virtual user's slot, reused for all its requests) and a request, and later
+hands back what has ended, in batches: one `poll` returns everything that completed, since a method call per
+request would cost as much as the bookkeeping itself. A transport never raises for what a server does: that is
+an outcome, a code of metrics/outcomes.py on the exchange.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """What is the same for every request of a step."""
+
+    method: str
+    timeout_s: float
+    connect_timeout_s: float
+    keepalive: bool
+    tls_verify: bool
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    keep_body: bool  # somebody will look at the response's body
+    keep_headers: bool
+
+
+class Request:
+    """One request, ready to be sent. Equal requests are the same object, so a transport sees what changed.
+
+    `headers` are whole lines (`Name: value`) in the order in which they are sent, `body` None for none at all.
+    """
+
+    __slots__ = ("body", "headers", "settings", "url")
+
+    def __init__(self, settings: RequestSettings, url: str, headers: list[str], body: bytes | None) -> None:
+        self.settings = settings
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+
+class Exchange:
+    """A virtual user's slot: the request under way or just ended, and what is known of it.
+
+    The loop owns who and when (`user` to `due_ns`), the transport everything from `issued_ns` on. Instants are
+    CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a sample row.
+    `load` and `transport_state` belong to their owners alone.
+    """
+
+    __slots__ = (
+        "attempts",
+        "body",
+        "case",
+        "connect_us",
+        "dns_us",
+        "done_ns",
+        "due_ns",
+        "error",
+        "error_text",
+        "flags",
+        "headers",
+        "issued_ns",
+        "iteration",
+        "load",
+        "received_bytes",
+        "render_context",
+        "request",
+        "sent_bytes",
+        "status",
+        "step",
+        "tls_us",
+        "transfer_us",
+        "transport_state",
+        "ttfb_us",
+        "user",
+    )
+
+    def __init__(self, user: int, case: int, load: Any) -> None:
+        self.user = user
+        self.case = case
+        self.step = 0
+        self.load = load
+        self.iteration = 0
+        self.render_context: Any = None
+        self.request: Request | None = None
+        self.due_ns = 0
+        self.issued_ns = 0
+        self.done_ns = 0
+        self.status = 0
+        self.error = 0
+        self.error_text = ""
+        self.flags = 0
+        self.attempts = 1
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.dns_us = self.connect_us = self.tls_us = self.ttfb_us = self.transfer_us = 0
+        self.body = b""
+        self.headers: dict[str, str] = {}
+        self.transport_state: Any = None
+
+
+class Transport(Protocol):
+    """What the loop needs; HttpClient is the one over libcurl transfers, tests drive the loop with a fake."""
+
+    name: str
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges started and not yet handed back."""
+
+    def start(self, exchange: Exchange, request: Request) -> None:
+        """Send the request now, and stamp `issued_ns` right before."""
+
+    def poll(self, timeout_s: float) -> list[Exchange]:
+        """Hand back what has ended; wait at most `timeout_s` for the first of it."""
+
+    def cut(self, exchange: Exchange) -> None:
+        """Give up an exchange that is under way: its connection is closed, it is not handed back any more."""
+
+    def location(self, exchange: Exchange) -> str | None:
+        """Where an answer of status 3xx that has just been handed back points to."""
+
+    def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,154 @@
+"""The machine under the run: what it is, and how busy it and the workers were, sampled once a second.
+
+psutil lives here and nowhere else. Process figures come from the workers' own /proc entries, so a worker that
+has died simply stops being sampled.
+"""
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SAMPLE_EVERY_S = 1.0
+_MIB = 1024 * 1024
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, or the cgroup's CPU quota rounded down if that is less; ≥ 1."""
+    cores = len(os.sched_getaffinity(0))
+    quota = cgroup_cpu_quota()
+    if quota is not None:
+        cores = min(cores, int(quota))
+    return max(1, cores)
+
+
+def cgroup_cpu_quota() -> float | None:
+    """CPUs the control group grants, from this process's group up to the root; None without a limit."""
+    limits = []
+    try:
+        own = Path("/proc/self/cgroup").read_text()
+    except OSError:
+        return None
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            group = _CGROUP / path.lstrip("/")
+            for level in (group, *group.parents):
+                limits.append(_quota_v2(level / "cpu.max"))
+                if level == _CGROUP:
+                    break
+        elif "cpu" in controllers.split(","):
+            limits.append(_quota_v1(_CGROUP / "cpu" / path.lstrip("/")))
+            limits.append(_quota_v1(_CGROUP / "cpu"))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _quota_v2(file: Path) -> float | None:
+    try:
+        quota, period = file.read_text().split()[:2]
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _quota_v1(group: Path) -> float | None:
+    try:
+        quota = int((group / "cpu.cfs_quota_us").read_text())
+        period = int((group / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+class EnvironmentSampler:
+    """Samples host and workers; `document` is the environment block of a result.
+
+    `versions` come from the transport (libcurl, pycurl, tls): only it knows them.
+    """
+
+    def __init__(self, versions: Mapping[str, str]) -> None:
+        self._versions = dict(versions)
+        self._cpu: list[float] = []
+        self._memory: list[float] = []
+        self._workers: list[psutil.Process | None] = []
+        self._worker_cpu: list[list[float]] = []
+        self._worker_rss: list[int] = []
+        self._times_before = psutil.cpu_times()
+        psutil.cpu_percent(None)  # the first call only sets the mark from which the next one counts
+
+    def watch(self, pids: Sequence[int]) -> None:
+        """Sample these worker processes as well, from now on."""
+        for pid in pids:
+            try:
+                process = psutil.Process(pid)
+                process.cpu_percent(None)
+            except psutil.Error:
+                process = None
+            self._workers.append(process)
+            self._worker_cpu.append([])
+            self._worker_rss.append(0)
+
+    def sample(self) -> None:
+        """Take one sample of everything."""
+        self._cpu.append(psutil.cpu_percent(None))
+        self._memory.append(psutil.virtual_memory().percent)
+        for at, process in enumerate(self._workers):
+            if process is None:
+                continue
+            try:
+                with process.oneshot():
+                    self._worker_cpu[at].append(process.cpu_percent(None))
+                    self._worker_rss[at] = max(self._worker_rss[at], process.memory_info().rss)
+            except psutil.Error:
+                self._workers[at] = None
+
+    def document(self) -> dict[str, Any]:
+        """The `environment` object; percentages are of one core for workers, of all cores for the host."""
+        if not self._cpu:
+            self.sample()
+        return {
+            "python_version": platform.python_version(),
+            "platform": platform.system(),
+            "cpu_cores": usable_cores(),
+            "cpu_model": _cpu_model(),
+            "memory_mb": psutil.virtual_memory().total // _MIB,
+            "kernel": platform.release(),
+            "hostname": socket.gethostname(),
+            "workers": len(self._workers),
+            **self._versions,
+            "cpu_percent": _average_and_max(self._cpu),
+            "memory_percent": _average_and_max(self._memory),
+            "workers_cpu_percent": [_average(samples) for samples in self._worker_cpu],
+            "workers_rss_mb": [round(rss / _MIB, 1) for rss in self._worker_rss],
+            "steal_percent": self._steal_percent(),
+            "python_implementation": sys.implementation.name,
+        }
+
+    def _steal_percent(self) -> float:
+        now, before = psutil.cpu_times(), self._times_before
+        total = sum(now) - sum(before)
+        return round(100 * (now.steal - before.steal) / total, 2) if total > 0 else 0.0
+
+
+def _average(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 1) if values else 0.0
+
+
+def _average_and_max(values: Sequence[float]) -> dict[str, float]:
+    return {"avg": _average(values), "max": round(max(values), 1)}

@@ -1,0 +1,272 @@
+"""Sample rows in, figures out: the one place where a run is counted.
+
+A collector holds one TestFigures a test, all of it integers in one flat array of a layout that only the number
+of tests decides. So it can stand in memory shared with a worker, be added to another of the same layout
+exactly and in any order, and be sent as it is: `snapshot` says what it holds, `merge` adds one.
+
+Which request counts where (result format): the headline `response` and `service` hold the successful requests,
+those that broke nothing but max_time, and the timed-out ones at the time at which they were given up
+(`censored`); every other failure goes to `failed`. A failure may lengthen the headline, never shorten it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfcore.metrics import histogram, outcomes, samples, timeline
+from perfcore.metrics.histogram import Distribution, bucket_index
+from perfcore.metrics.samples import Rows
+from perfcore.metrics.timeline import Timeline
+
+PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
+DISTRIBUTIONS = ("response", "service", "failed", "connected", "lag", *PHASES)
+_COUNTERS = (
+    "requests",
+    "failed_requests",
+    "interrupted",
+    "attempts",
+    "retried",
+    "resent",
+    "connections",
+    "received_bytes",
+    "sent_bytes",
+    "busy_ns",  # service time of all requests: over the duration, the average number in flight
+    "censored",
+    "completed_in_plan",  # completions before the planned end
+    "succeeded_in_plan",
+)
+_START_NS, _PLANNED_END_NS, _FIRST_DUE_NS, _LAST_DONE_NS, _SHORTEST_CENSORED_NS = range(5)
+_INSTANTS = 8
+_STATUSES = 1000
+_ERRORS = 64
+_WORDS_PER_TEST = (
+    _INSTANTS + len(_COUNTERS) + _STATUSES + _ERRORS + len(DISTRIBUTIONS) * histogram.WORDS + timeline.WORDS
+)
+
+Integers = NDArray[np.int64]
+
+
+class _Cutter:
+    """Cuts consecutive views from a flat array."""
+
+    def __init__(self, words: Integers) -> None:
+        self._words = words
+        self._at = 0
+
+    def cut(self, length: int) -> Integers:
+        view = self._words[self._at : self._at + length]
+        self._at += length
+        return view
+
+
+class TestFigures:
+    """What is known of one test. Instants are CLOCK_MONOTONIC nanoseconds, durations nanoseconds."""
+
+    __test__ = False
+
+    def __init__(self, words: Integers) -> None:
+        cutter = _Cutter(words)
+        self._instants = cutter.cut(_INSTANTS)
+        self._counters = cutter.cut(len(_COUNTERS))
+        self.status_counts = cutter.cut(_STATUSES)
+        self.error_counts = cutter.cut(_ERRORS)
+        self.distributions = {name: Distribution(cutter.cut(histogram.WORDS)) for name in DISTRIBUTIONS}
+        self.timeline = Timeline(cutter.cut(timeline.WORDS))
+
+    def begin(self, start_ns: int, planned_end_ns: int | None) -> None:
+        """Say when the load starts and, if it is bounded by time, when it is to end."""
+        self._instants[_START_NS] = start_ns
+        self._instants[_PLANNED_END_NS] = planned_end_ns or 0
+
+    def counter(self, name: str) -> int:
+        return int(self._counters[_COUNTERS.index(name)])
+
+    def _count(self, name: str, amount: int) -> None:
+        self._counters[_COUNTERS.index(name)] += amount
+
+    @property
+    def start_ns(self) -> int:
+        return int(self._instants[_START_NS])
+
+    @property
+    def planned_end_ns(self) -> int | None:
+        return int(self._instants[_PLANNED_END_NS]) or None
+
+    @property
+    def last_done_ns(self) -> int | None:
+        """When the last request ended; None before any did."""
+        return int(self._instants[_LAST_DONE_NS]) or None
+
+    @property
+    def shortest_censored_ns(self) -> int | None:
+        """The shortest response time at which a request was given up; None when none was."""
+        return int(self._instants[_SHORTEST_CENSORED_NS]) or None
+
+    def fold(self, rows: Rows) -> None:
+        """Count rows of this test, interrupted ones included."""
+        interrupted = (rows["flags"] & samples.INTERRUPTED) != 0
+        if interrupted.any():
+            self._count("interrupted", int(np.count_nonzero(interrupted)))
+            rows = rows[~interrupted]
+            if not rows.size:
+                return
+        columns = _Columns(rows, self.planned_end_ns)
+        self._fold_counts(columns)
+        self._fold_durations(columns)
+
+    def _fold_counts(self, c: "_Columns") -> None:
+        self._count("requests", c.rows.size)
+        self._count("failed_requests", int(np.count_nonzero(c.failed)))
+        self._count("attempts", int(c.rows["attempts"].sum(dtype=np.int64)))
+        self._count("retried", int(np.count_nonzero(c.rows["attempts"] > 1 + c.resent)))
+        self._count("resent", int(np.count_nonzero(c.resent)))
+        self._count("connections", int(np.count_nonzero(c.connected)))
+        self._count("received_bytes", int(c.rows["received_bytes"].sum()))
+        self._count("sent_bytes", int(c.rows["sent_bytes"].sum()))
+        self._count("busy_ns", int(c.service_ns.sum()))
+        self._count("censored", int(np.count_nonzero(c.censored)))
+        self._count("completed_in_plan", int(np.count_nonzero(c.in_plan)))
+        self._count("succeeded_in_plan", int(np.count_nonzero(c.in_plan & ~c.failed)))
+        answered = c.rows["status"][c.error == 0] if not c.failed.any() else c.rows["status"][c.answered]
+        self.status_counts += np.bincount(answered, minlength=_STATUSES)[:_STATUSES]
+        if c.failed.any():
+            self.error_counts += np.bincount(c.error[c.failed], minlength=_ERRORS)
+            if c.censored.any():
+                self._note_earlier(_SHORTEST_CENSORED_NS, int(c.response_ns[c.censored].min()))
+        self._note_earlier(_FIRST_DUE_NS, int(c.rows["due_ns"].min()))
+        self._instants[_LAST_DONE_NS] = max(int(self._instants[_LAST_DONE_NS]), int(c.done_ns.max()))
+
+    def _note_earlier(self, word: int, value: int) -> None:
+        known = int(self._instants[word])
+        if value:
+            self._instants[word] = min(known, value) if known else value
+
+    def _fold_durations(self, c: "_Columns") -> None:
+        distributions = self.distributions
+        since_start = c.done_ns - self.start_ns
+        self.timeline.add(since_start, c.failed)
+        distributions["lag"].add(c.lag_ns)
+        headline = c.headline
+        if headline is None:
+            response, service = c.response_ns, c.service_ns
+        else:
+            distributions["failed"].add(c.response_ns[~headline])
+            response, service = c.response_ns[headline], c.service_ns[headline]
+            since_start = since_start[headline]
+        if response.size:
+            index = bucket_index(response)
+            distributions["response"].add(response, index)
+            distributions["service"].add(service)
+            self.timeline.add_durations(since_start, response, index)
+        connected = c.connected if headline is None else c.connected & headline
+        if connected.any():
+            distributions["connected"].add(c.response_ns[connected])
+        self._fold_phases(c)
+
+    def _fold_phases(self, c: "_Columns") -> None:
+        for phase in PHASES:
+            microseconds = c.rows[f"{phase}_us"]
+            present = microseconds[microseconds > 0]
+            if present.size:
+                self.distributions[phase].add(present.astype(np.int64) * 1000)
+
+    def merge(self, other: "TestFigures") -> None:
+        """Add another part of the same test."""
+        for word in (_START_NS, _PLANNED_END_NS):
+            self._instants[word] = self._instants[word] or other._instants[word]
+        for word in (_FIRST_DUE_NS, _SHORTEST_CENSORED_NS):
+            self._note_earlier(word, int(other._instants[word]))
+        self._instants[_LAST_DONE_NS] = max(self._instants[_LAST_DONE_NS], other._instants[_LAST_DONE_NS])
+        self._counters += other._counters
+        self.status_counts += other.status_counts
+        self.error_counts += other.error_counts
+        for name, distribution in self.distributions.items():
+            distribution.merge(other.distributions[name])
+        self.timeline.merge(other.timeline)
+
+    def reused_response(self) -> Distribution:
+        """Response time of the headline's requests that did not have to connect.
+
+        Derived from two distributions, so that a block costs no third one (see Distribution.without).
+        """
+        return self.distributions["response"].without(self.distributions["connected"])
+
+
+class _Columns:
+    """The columns of a block of rows that more than one figure needs."""
+
+    def __init__(self, rows: Rows, planned_end_ns: int | None) -> None:
+        self.rows = rows
+        self.error = rows["error"]
+        self.done_ns: Integers = np.ascontiguousarray(rows["done_ns"])
+        issued = np.ascontiguousarray(rows["issued_ns"])
+        due = np.ascontiguousarray(rows["due_ns"])
+        self.response_ns: Integers = self.done_ns - due
+        self.service_ns: Integers = self.done_ns - issued
+        self.lag_ns: Integers = issued - due
+        self.failed = self.error != outcomes.NONE
+        flags = rows["flags"]
+        self.connected = (flags & samples.CONNECTED) != 0
+        self.resent = (flags & samples.RESENT) != 0
+        timed_out = (self.error == outcomes.TIMEOUT) | (self.error == outcomes.CONNECT_TIMEOUT)
+        self.censored = timed_out
+        self.answered = ~self.failed | (self.error > outcomes.LAST_TRANSPORT_KIND)
+        self.in_plan = (
+            np.ones(rows.size, np.bool_) if planned_end_ns is None else self.done_ns <= planned_end_ns
+        )
+        # None: all of them, the usual case.
+        self.headline: NDArray[np.bool_] | None = None
+        if self.failed.any():
+            self.headline = ~self.failed | timed_out | (self.error == outcomes.MAX_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a collector holds at one moment, cumulative. `words` may be added only to the same `layout`."""
+
+    layout: str
+    sequence: int
+    words: Integers
+
+
+class MetricsCollector:
+    """The figures of all tests of a suite, in order. `words` may be a part of a shared mapping (zeroes at first)."""
+
+    def __init__(self, tests: int, words: Integers | None = None) -> None:
+        self.words: Integers = np.zeros(self.words_needed(tests), np.int64) if words is None else words
+        self.layout = f"perfcore-1:{tests}x{_WORDS_PER_TEST}"
+        self._sequence = 0
+        per_test = self.words.reshape(tests, _WORDS_PER_TEST)
+        self.tests = [TestFigures(per_test[at]) for at in range(tests)]
+
+    @staticmethod
+    def words_needed(tests: int) -> int:
+        """Length in int64 of the array that holds this many tests."""
+        return tests * _WORDS_PER_TEST
+
+    def fold(self, rows: Rows) -> None:
+        """Count a block of sample rows."""
+        if not rows.size:
+            return
+        self._sequence += 1
+        cases = rows["case"]
+        first = int(cases[0])
+        if (cases == first).all():
+            self.tests[first].fold(rows)
+            return
+        for case in np.unique(cases):
+            self.tests[int(case)].fold(rows[cases == case])
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.layout, self._sequence, self.words.copy())
+
+    def merge(self, other: "MetricsCollector | Snapshot") -> None:
+        """Add another collector or a snapshot of one. Raises ValueError when the layouts differ."""
+        if other.layout != self.layout:
+            raise ValueError(f"a collector of layout {self.layout} cannot take one of {other.layout}")
+        source = (
+            other if isinstance(other, MetricsCollector) else MetricsCollector(len(self.tests), other.words)
+        )
+        for mine, theirs in zip(self.tests, source.tests, strict=True):
+            mine.merge(theirs)

@@ -1,0 +1,68 @@
+"""All memory that the processes of a run share, made before the fork: rings, accumulators and gauges.
+
+Anonymous mappings: nothing stands in /dev/shm, and pages that nobody writes cost nothing - an accumulator is
+megabytes of address space and none of memory until a worker finds its ring full.
+"""
+
+import mmap
+
+import numpy as np
+
+from perfcore.metrics.metrics_collector import MetricsCollector
+from perfcore.metrics.samples import SampleRing
+
+# Gauges of one worker for one test, written by the worker, read by the supervisor.
+USERS, IN_FLIGHT, MAX_IN_FLIGHT = range(3)
+_GAUGES = 4
+# Words of one worker before its gauges.
+FOLDED_BLOCKS, FOLDING = range(2)
+_WORKER_HEADER = 4
+# Words of the run, before the workers'.
+STOP = 0
+_RUN_HEADER = 4
+
+
+class RunMemory:
+    """`rings[worker]`, `accumulators[worker]`, and words by method; sized for a number of workers and tests."""
+
+    def __init__(self, workers: int, tests: int) -> None:
+        self._tests = tests
+        self._words_per_worker = _WORKER_HEADER + tests * _GAUGES
+        self._memory = mmap.mmap(-1, (_RUN_HEADER + workers * self._words_per_worker) * 8)
+        self._words = memoryview(self._memory).cast("q")
+        self.rings = [SampleRing() for _ in range(workers)]
+        accumulator_words = MetricsCollector.words_needed(tests)
+        self._accumulator_memory = [mmap.mmap(-1, accumulator_words * 8) for _ in range(workers)]
+        self.accumulators = [
+            MetricsCollector(tests, np.frombuffer(memory, np.int64)) for memory in self._accumulator_memory
+        ]
+
+    @property
+    def stop_requested(self) -> bool:
+        """Set by the supervisor: start nothing more, finish what is under way."""
+        return self._words[STOP] != 0
+
+    def request_stop(self) -> None:
+        self._words[STOP] = 1
+
+    def gauge(self, worker: int, test: int, which: int) -> int:
+        return int(self._words[self._gauge_at(worker, test) + which])
+
+    def set_gauge(self, worker: int, test: int, which: int, value: int) -> None:
+        self._words[self._gauge_at(worker, test) + which] = value
+
+    def total_gauge(self, test: int, which: int) -> int:
+        """A gauge summed over the workers."""
+        return sum(self.gauge(worker, test, which) for worker in range(len(self.rings)))
+
+    def worker_word(self, worker: int, which: int) -> int:
+        return int(self._words[self._worker_at(worker) + which])
+
+    def set_worker_word(self, worker: int, which: int, value: int) -> None:
+        self._words[self._worker_at(worker) + which] = value
+
+    def _worker_at(self, worker: int) -> int:
+        return _RUN_HEADER + worker * self._words_per_worker
+
+    def _gauge_at(self, worker: int, test: int) -> int:
+        return self._worker_at(worker) + _WORKER_HEADER + test * _GAUGES

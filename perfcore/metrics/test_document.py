@@ -1,0 +1,199 @@
+"""From the counted figures of one test to its part of results.json.
+
+The names and meanings are the result format's; every total that the format says adds up is taken from the same
+counters here, so that it cannot drift.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from perfcore.metrics import outcomes
+from perfcore.metrics.histogram import SCHEME, Distribution
+from perfcore.metrics.metrics_collector import PHASES, TestFigures
+from perfcore.metrics.statistics import (
+    STANDARD_PERCENTILES,
+    all_percentiles,
+    enough_exceedances,
+    percentile_key,
+    quantile_fraction,
+)
+
+_PHASE_PERCENTILES = (50.0, 95.0, 99.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TestFacts:
+    """What a test's figures do not say themselves. Instants are CLOCK_MONOTONIC nanoseconds."""
+
+    __test__ = False
+
+    name: str
+    request: str  # `GET /users/profile`
+    concurrent_users: int
+    load: Mapping[str, Any]  # the load model in words and numbers, as the plan has it
+    engine: str
+    reached_planned_end: bool  # its time was over before its users had done their iterations
+    max_in_flight: int
+    further_percentiles: tuple[float, ...] = ()
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    addresses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
+    """One test's object under `results`."""
+    total = figures.counter("requests")
+    failed = figures.counter("failed_requests")
+    load_s, drain_s = _load_and_drain_s(figures, facts)
+    timing = timing_document(figures.distributions["response"], facts.further_percentiles)
+    timing["censored"] = figures.counter("censored")
+    timing["censored_percentiles"] = censored_percentiles(figures, facts.further_percentiles)
+    further = facts.further_percentiles
+    document = {
+        "name": facts.name,
+        "request": facts.request,
+        "load": dict(facts.load),
+        "total_requests": total,
+        "successful_requests": total - failed,
+        "failed_requests": failed,
+        "interrupted_requests": figures.counter("interrupted"),
+        "attempts": figures.counter("attempts"),
+        "retried_requests": figures.counter("retried"),
+        "resent_requests": figures.counter("resent"),
+        "dropped_arrivals": 0,
+        "requests_per_second": _rate(figures.counter("completed_in_plan"), load_s),
+        "success_per_second": _rate(figures.counter("succeeded_in_plan"), load_s),
+        "timing": timing,
+        "service_time": timing_document(figures.distributions["service"], further),
+        "timing_failed": timing_document(figures.distributions["failed"], further),
+        "timing_reused": timing_document(figures.reused_response(), further),
+        "schedule_lag": _lag_document(figures.distributions["lag"]),
+        "phases": {name: phase_document(figures.distributions[name]) for name in PHASES},
+        "status_codes": {
+            str(status): int(figures.status_counts[status])
+            for status in np.flatnonzero(figures.status_counts)
+        },
+        "errors": {
+            outcomes.ERROR_KINDS[code]: int(figures.error_counts[code])
+            for code in np.flatnonzero(figures.error_counts)
+        },
+        "failures": facts.failures,
+        "bytes": {"received": figures.counter("received_bytes"), "sent": figures.counter("sent_bytes")},
+        "connections_opened": figures.counter("connections"),
+        "engine": facts.engine,
+        "addresses": {address: dict(counts) for address, counts in facts.addresses.items()},
+        "parallel_execution": {
+            "concurrent_users": facts.concurrent_users,
+            "total_duration_ms": _ms(load_s * 1e9),
+            "drain_ms": _ms(drain_s * 1e9),
+            "max_in_flight": facts.max_in_flight,
+            "avg_in_flight": _average_in_flight(figures, load_s + drain_s),
+        },
+        "iterations": {
+            "completed": total,
+            "failed": failed,
+            "interrupted": figures.counter("interrupted"),
+            "timing": timing_document(figures.distributions["response"], further),
+        },
+        "steps": {},
+        "timeline": timeline_document(figures),
+        "histogram": histogram_document(figures.distributions["response"]),
+    }
+    if not facts.addresses:
+        del document["addresses"]
+    return document
+
+
+def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, float]:
+    """Time of load, to the planned end or else to the last completion, and what came after it."""
+    start = figures.start_ns
+    end = max(figures.last_done_ns or start, start)
+    planned_end = figures.planned_end_ns
+    if planned_end is None or not facts.reached_planned_end:
+        return (end - start) / 1e9, 0.0
+    return (planned_end - start) / 1e9, max(0, end - planned_end) / 1e9
+
+
+def _rate(count: int, seconds: float) -> float:
+    return round(count / seconds, 3) if seconds > 0 else 0.0
+
+
+def _ms(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else round(nanoseconds / 1e6, 6)
+
+
+def _average_in_flight(figures: TestFigures, seconds: float) -> float:
+    # Little's law: time spent in requests over the time that passed.
+    return round(figures.counter("busy_ns") / 1e9 / seconds, 3) if seconds > 0 else 0.0
+
+
+def timing_document(distribution: Distribution, further_percentiles: Iterable[float] = ()) -> dict[str, Any]:
+    """Milliseconds of one distribution; every figure null when there is no sample."""
+    percentiles = {}
+    for percentile in all_percentiles(further_percentiles):
+        quantile = quantile_fraction(percentile)
+        shown = percentile in STANDARD_PERCENTILES or enough_exceedances(distribution.count, quantile)
+        percentiles[percentile_key(percentile)] = _ms(distribution.quantile_ns(quantile)) if shown else None
+    return {
+        "count": distribution.count,
+        "min_ms": _ms(distribution.min_ns),
+        "max_ms": _ms(distribution.max_ns),
+        "avg_ms": _ms(distribution.mean_ns),
+        "stddev_ms": _ms(distribution.stddev_ns),
+        "censored": 0,
+        "percentiles": percentiles,
+    }
+
+
+def censored_percentiles(figures: TestFigures, further_percentiles: Iterable[float] = ()) -> list[str]:
+    """Percentiles of response time that fall among requests that were given up: they are that long or longer."""
+    shortest = figures.shortest_censored_ns
+    if shortest is None:
+        return []
+    response = figures.distributions["response"]
+    names = []
+    for percentile in all_percentiles(further_percentiles):
+        value = response.quantile_ns(quantile_fraction(percentile))
+        if value is not None and value >= shortest * (1 - 1e-3):
+            names.append(percentile_key(percentile))
+    return names
+
+
+def phase_document(distribution: Distribution) -> dict[str, Any]:
+    """One phase over the requests that went through it; `count` says how many did."""
+    figures: dict[str, Any] = {"count": distribution.count, "avg_ms": _ms(distribution.mean_ns)}
+    for percentile in _PHASE_PERCENTILES:
+        value = distribution.quantile_ns(quantile_fraction(percentile))
+        figures[percentile_key(percentile)] = _ms(value)
+    figures["max_ms"] = _ms(distribution.max_ns)
+    return figures
+
+
+def _lag_document(lag: Distribution) -> dict[str, Any]:
+    return {
+        "p50_ms": _ms(lag.quantile_ns(quantile_fraction(50))),
+        "p99_ms": _ms(lag.quantile_ns(quantile_fraction(99))),
+        "max_ms": _ms(lag.max_ns),
+    }
+
+
+def timeline_document(figures: TestFigures) -> dict[str, Any]:
+    """Columns of equal length, one entry a slice."""
+    timeline = figures.timeline
+    return {
+        "slice_s": timeline.slice_ns / 1e9,
+        "requests": timeline.column("requests"),
+        "failures": timeline.column("failures"),
+        "p50_ms": timeline.quantile_ms(50),
+        "p99_ms": timeline.quantile_ms(99),
+        "max_ms": timeline.max_ms(),
+        "users": timeline.column("users"),
+    }
+
+
+def histogram_document(distribution: Distribution) -> dict[str, Any]:
+    """The filled buckets; `log-linear-1024` tells a reader how an index becomes seconds."""
+    index, count = distribution.sparse()
+    return {"unit": "s", "scheme": SCHEME, "index": index, "count": count}

@@ -1,0 +1,44 @@
+"""The table of reporters: a name that `-o NAME` may give, and what writes that format.
+
+Every one of them takes a text stream as well as a binary one. An error of the stream (OSError, a closed
+file's ValueError) goes to the caller, who knows whether it matters: a full disk does, a reader that went
+away does not.
+"""
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO, TextIO
+
+from perfcore.metrics.test_result import SuiteResult
+from perfcore.report.json_report import result_json
+from perfcore.report.summary import summary_text, write_summary
+
+Reporter = Callable[[SuiteResult, TextIO | BinaryIO], None]
+
+
+def _json(result: SuiteResult, stream: TextIO | BinaryIO) -> None:
+    _write(stream, result_json(result.document))
+
+
+def _summary(result: SuiteResult, stream: TextIO | BinaryIO) -> None:
+    if isinstance(stream, io.TextIOBase):
+        write_summary(result, stream)
+    else:
+        _write(stream, summary_text(result).encode("utf-8", "backslashreplace"))
+
+
+def _write(stream: TextIO | BinaryIO, data: bytes) -> None:
+    if not isinstance(stream, io.TextIOBase):
+        stream.write(data)  # type: ignore[arg-type]  # every stream that is not text takes bytes
+    elif isinstance(stream, io.TextIOWrapper):
+        stream.flush()
+        stream.buffer.write(data)  # the same bytes whatever the encoding of the terminal
+    else:
+        stream.write(data.decode())
+    stream.flush()
+
+
+REPORTERS: dict[str, Reporter] = {
+    "json": _json,
+    "summary": _summary,
+}

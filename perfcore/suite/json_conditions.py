@@ -1,0 +1,191 @@
+"""Conditions on the values that a JSONPath finds in a response.
+
+Values are compared as JSON: 7 equals 7.0, but true never equals 1.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from perfcore.suite.mistakes import Mistake, ModelError, shown
+
+CONDITIONS = ("min", "max", "equals", "contains", "matches", "exists", "length")
+
+_CONDITION_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "min": {"type": ["number", "string"], "description": "every match is a number of at least this"},
+        "max": {"type": ["number", "string"], "description": "every match is a number of at most this"},
+        "equals": {"description": "every match is this value"},
+        "contains": {"description": "every match is text with this in it, or a list with this element"},
+        "matches": {
+            "type": "string",
+            "description": "every match is text in which this regular expression is found",
+        },
+        "exists": {"type": ["boolean", "string"], "description": "whether the path finds anything"},
+        "length": {
+            "type": ["integer", "string"],
+            "description": "every match has so many characters or elements",
+        },
+    },
+}
+JSON_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "propertyNames": {"pattern": r"^\$"},
+    "additionalProperties": {"anyOf": [_CONDITION_SCHEMA, True]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonCheck:
+    """One JSONPath and what every value that it finds must be like. `wanted` is as the suite has it."""
+
+    path: str
+    wanted: Any
+    query: Any  # a compiled jsonpath_rfc9535 query; the package has no types
+    conditions: Mapping[str, Any]
+
+    def broken_by(self, document: object) -> str | None:
+        """One line about the first value that does not meet the conditions, or None when all do."""
+        try:
+            values = self.query.find(document).values()
+        except (RecursionError, ValueError, TypeError) as error:
+            return f"{self.path} cannot be evaluated: {error}"
+        if self.conditions.get("exists") is False:
+            return f"{self.path} is {shown(values[0])}, expected nothing there" if values else None
+        if not values:
+            return f"{self.path} finds nothing{self._expected_text()}"
+        for value in values:
+            for name, operand in self.conditions.items():
+                expected = _unmet(name, operand, value)
+                if expected:
+                    return f"{self.path} is {shown(value)}, expected {expected}"
+        return None
+
+    def _expected_text(self) -> str:
+        wanted = self.conditions.get("equals", None)
+        return f", expected {shown(wanted)}" if "equals" in self.conditions else ""
+
+
+def read_json_check(path: str, wanted: object) -> JsonCheck:
+    """Raises ValueError for a wrong path, ModelError for wrong conditions."""
+    query = _compile_path(path)
+    if isinstance(wanted, Mapping) and wanted and all(key in CONDITIONS for key in wanted):
+        return JsonCheck(path, wanted, query, _read_conditions(wanted))
+    return JsonCheck(path, wanted, query, {"equals": wanted})
+
+
+def _compile_path(path: str) -> object:
+    # Here, because the package takes as long to import as all the rest, and most suites have no JSONPath.
+    import jsonpath_rfc9535
+
+    try:
+        return jsonpath_rfc9535.compile(path)
+    except (jsonpath_rfc9535.JSONPathError, RecursionError, ValueError, IndexError) as error:
+        reason = str(error).split(", line ")[0]
+        start = "" if path.startswith("$") else "; a JSONPath starts with $, such as $.user.id"
+        raise ValueError(f"{shown(path)} is not a JSONPath: {reason}{start}") from None
+
+
+def _read_conditions(wanted: Mapping[str, object]) -> dict[str, Any]:
+    conditions: dict[str, Any] = {}
+    found = []
+    for name, operand in wanted.items():
+        try:
+            conditions[name] = _read_operand(name, operand)
+        except ValueError as error:
+            found.append(Mistake((name,), str(error)))
+    low, high = conditions.get("min"), conditions.get("max")
+    if low is not None and high is not None and low > high:
+        found.append(Mistake(("min",), f"{low} is more than max, {high}"))
+    if conditions.get("exists") is False and len(wanted) > 1:
+        found.append(Mistake(("exists",), "false leaves nothing for the other conditions to look at"))
+    if found:
+        raise ModelError("", found)
+    return conditions
+
+
+def _read_operand(name: str, operand: object) -> object:
+    if name in ("min", "max"):
+        return _read_number(operand)
+    if name == "length":
+        number = _read_number(operand)
+        if number < 0 or number != int(number):
+            raise ValueError(f"{shown(operand)} is not a length; write a whole number of 0 or more")
+        return int(number)
+    if name == "exists":
+        text = shown(operand).strip("'").lower()
+        if text not in ("true", "false"):
+            raise ValueError(f"{shown(operand)} is neither true nor false")
+        return text == "true"
+    if name == "matches":
+        if not isinstance(operand, str):
+            raise ValueError(f"{shown(operand)} is not a regular expression")
+        try:
+            return re.compile(operand)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"{shown(operand)} is not a regular expression: {error}") from None
+    return operand
+
+
+def _read_number(operand: object) -> int | float:
+    if isinstance(operand, int | float) and not isinstance(operand, bool) and operand == operand:
+        return operand
+    if isinstance(operand, str) and len(operand) < 40:
+        with suppress(ValueError):
+            return int(operand)
+        with suppress(ValueError):
+            return float(operand)
+    raise ValueError(f"{shown(operand)} is not a number")
+
+
+def _unmet(name: str, operand: Any, value: Any) -> str | None:
+    """What was expected, when the value does not meet the condition."""
+    if _MEETS[name](value, operand):
+        return None
+    if name == "matches":
+        return f"text that matches {shown(operand.pattern)}"
+    return f"{_EXPECTED[name]}{shown(operand)}"
+
+
+_EXPECTED = {
+    "min": "at least ",
+    "max": "at most ",
+    "equals": "",
+    "contains": "it to contain ",
+    "length": "length ",
+}
+_MEETS: dict[str, Callable[[Any, Any], bool]] = {
+    "exists": lambda value, wanted: True,
+    "min": lambda value, limit: _is_number(value) and value >= limit,
+    "max": lambda value, limit: _is_number(value) and value <= limit,
+    "equals": lambda value, wanted: same_json(value, wanted),
+    "contains": lambda value, part: _contains(value, part),
+    "matches": lambda value, pattern: isinstance(value, str) and pattern.search(value) is not None,
+    "length": lambda value, length: isinstance(value, str | list | dict) and len(value) == length,
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _contains(value: object, part: object) -> bool:
+    if isinstance(value, str):
+        return isinstance(part, str) and part in value
+    if isinstance(value, list):
+        return any(same_json(element, part) for element in value)
+    return isinstance(value, dict) and isinstance(part, str) and part in value
+
+
+def same_json(left: object, right: object) -> bool:
+    """Equality of JSON values: numbers by value, a boolean only with a boolean."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same_json(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(same_json(a, b) for a, b in zip(left, right, strict=True))
+    return left == right

@@ -1,0 +1,87 @@
+"""The JSON Schema of the suite file, made from the models that read it.
+
+Editors complete and check suites with it. It accepts what load_suite accepts, but not everything that it accepts
+loads: exclusive keys, names and regular expressions are checked by load_suite alone.
+"""
+
+from typing import Any
+
+from perfcore.suite.expectation import Expectation
+from perfcore.suite.test_case import TestCase
+from perfcore.suite.test_suite import TestSuite
+
+_NOT_IN_ENVIRONMENT = ("tests",)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a whole suite file."""
+    suite = TestSuite.model_json_schema(by_alias=True)
+    definitions: dict[str, Any] = suite.pop("$defs")
+    _tell_defaults(definitions["TestCase"], TestCase)
+    _tell_defaults(definitions["Expectation"], Expectation)
+    case = definitions["TestCase"]
+    defaults = {
+        "type": "object",
+        "description": "keys for every test that does not have them; headers and params merge by name",
+        "properties": {key: value for key, value in case["properties"].items() if key != "name"},
+        "additionalProperties": False,
+    }
+    definitions["Defaults"] = defaults
+    properties: dict[str, Any] = suite["properties"]
+    properties["defaults"] = {"$ref": "#/$defs/Defaults"}
+    definitions["Environment"] = {
+        "type": "object",
+        "description": "keys that go over the suite's; variables and tags merge by name",
+        "properties": {key: value for key, value in properties.items() if key not in _NOT_IN_ENVIRONMENT},
+        "additionalProperties": False,
+    }
+    properties["environments"] = {
+        "type": "object",
+        "description": "chosen with --env NAME; its keys go over the suite's",
+        "additionalProperties": {"$ref": "#/$defs/Environment"},
+    }
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "perfcore suite",
+        "description": "A suite of load tests for perfcore",
+        "type": "object",
+        "properties": {"test_suite": {key: value for key, value in suite.items() if key != "title"}},
+        "required": ["test_suite"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+    _tidy(schema)
+    return schema
+
+
+def _tell_defaults(schema: dict[str, Any], model: type[TestCase] | type[Expectation]) -> None:
+    """Replaces the defaults that pydantic shows (as attributes have them) by how a suite would write them."""
+    written = {
+        "timeout": "30s",
+        "connect_timeout": "10s",
+        "graceful_stop": "30s",
+        "status": "2xx",
+        "think_time": "0s",
+    }
+    for key in model.yaml_keys():
+        entry = schema["properties"][key]
+        if key in written:
+            entry["default"] = written[key]
+        elif not isinstance(entry.get("default"), str | bool | int):
+            entry.pop("default", None)
+
+
+def _tidy(node: Any) -> None:
+    """Takes out the titles that pydantic makes from attribute names, and the texts that are for readers of the code."""
+    if isinstance(node, list):
+        for entry in node:
+            _tidy(entry)
+    elif isinstance(node, dict):
+        for key, entry in node.items():
+            if key in ("properties", "$defs"):
+                for inner in entry.values():
+                    if isinstance(inner, dict):
+                        inner.pop("title", None)
+                    _tidy(inner)
+            elif key not in ("default", "examples", "enum"):
+                _tidy(entry)

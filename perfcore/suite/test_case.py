@@ -1,0 +1,225 @@
+"""One test of a suite: what is sent, what is expected back, and how much load.
+
+A TestCase is frozen and was checked when it was made; everything after it trusts it. Texts of the request
+(endpoint, headers, params, bodies, auth) may still hold `${…}`: they are compiled with the suite's Scope by
+whoever sends them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+
+from perfcore.suite import not_yet
+from perfcore.suite.expectation import Expectation
+from perfcore.suite.field_types import (
+    Count,
+    Duration,
+    Flag,
+    Headers,
+    MethodName,
+    Name,
+    ParamMap,
+    Percentiles,
+    PositiveDuration,
+    ReadableFile,
+    Text,
+    TextMap,
+    UserCount,
+    read_word,
+)
+from perfcore.suite.mistakes import Mistake, ModelError, shown
+from perfcore.suite.model import SuiteModel, make_model, nested
+from perfcore.suite.think_time import ThinkTime, ThinkTimeField
+
+__all__ = ["BasicAuth", "BearerAuth", "Expectation", "TestCase", "ThinkTime", "TlsOptions", "result_key"]
+
+BODY_KEYS = ("body", "json", "form", "body_file")
+ITERATION_KEYS = ("iterations", "total_iterations")
+
+
+class BasicAuth(SuiteModel):
+    """`auth: {type: basic, username: …, password: …}`"""
+
+    type: Annotated[Literal["basic"], PlainValidator(read_word(("basic",)))] = Field(
+        default="basic", description="Basic authentication"
+    )
+    username: Text = Field(description="user name")
+    password: Text = Field(description="password; keep it out of the file: ${PASSWORD} or ${file:path}")
+
+
+class BearerAuth(SuiteModel):
+    """`auth: {type: bearer, token: …}`"""
+
+    type: Annotated[Literal["bearer"], PlainValidator(read_word(("bearer",)))] = Field(
+        default="bearer", description="Authorization: Bearer TOKEN"
+    )
+    token: Text = Field(description="token; keep it out of the file: ${TOKEN} or ${file:path}")
+
+
+AUTH_FORMS = "{type: basic, username: …, password: …} or {type: bearer, token: …}"
+_AUTH_MODELS: dict[str, type[BasicAuth] | type[BearerAuth]] = {"basic": BasicAuth, "bearer": BearerAuth}
+
+
+def _read_auth(value: object) -> object:
+    if value is None or isinstance(value, BasicAuth | BearerAuth):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{shown(value)} is not a mapping; write {AUTH_FORMS}")
+    kind = value.get("type")
+    if kind is None:
+        raise ModelError("", [Mistake(("type",), f"is missing; write {AUTH_FORMS}")])
+    if isinstance(kind, str) and kind in _AUTH_MODELS:
+        return make_model(_AUTH_MODELS[kind], value)
+    if kind in not_yet.AUTH_TYPES:
+        raise ModelError("", [Mistake(("type",), f"{kind!r} is not supported yet; write basic or bearer")])
+    raise ModelError("", [Mistake(("type",), f"{shown(kind)} is not one of basic, bearer")])
+
+
+class TlsOptions(SuiteModel):
+    """How the server's certificate is checked, and which one is shown to it."""
+
+    verify: Flag = Field(default=True, description="false: accept any certificate")
+    ca: ReadableFile | None = Field(default=None, description="file of certificates that are trusted (PEM)")
+    cert: ReadableFile | None = Field(default=None, description="file of the client's certificate (PEM)")
+    key: ReadableFile | None = Field(default=None, description="file of the client's private key (PEM)")
+
+    @classmethod
+    def combinations(cls, data: Mapping[str, Any]) -> Iterator[Mistake]:
+        if data.get("key") is not None and data.get("cert") is None:
+            yield Mistake(("key",), "a key without a certificate; add cert: path")
+
+
+def result_key(name: str) -> str:
+    """The key of a test in the result: lower case, others than a-z and 0-9 become _, trimmed of _."""
+    return re.sub(r"[^a-z0-9]", "_", name.lower()).strip("_")
+
+
+def _named_usably(name: str) -> str:
+    if not result_key(name):
+        raise ValueError(f"{shown(name)} has no letter a-z or digit to make a result key from")
+    return name
+
+
+class TestCase(SuiteModel):
+    """One test. Keyword arguments are the keys of the suite file: `TestCase(name=…, endpoint=…, timeout="30s")`."""
+
+    __test__ = False  # not for pytest
+    not_yet: ClassVar[frozenset[str]] = not_yet.IN_TEST
+
+    name: Annotated[Name, AfterValidator(_named_usably)] = Field(
+        description="what the test is called in results"
+    )
+    description: Text = Field(default="", description="what the test is for, what is expected of it")
+    tags: TextMap = Field(default_factory=dict, description="carried into the result")
+
+    endpoint: Text = Field(description="path under base_url, or an absolute http(s) URL")
+    method: MethodName = Field(default="GET", description="GET (default), POST, PUT, PATCH, DELETE, HEAD, …")
+    headers: Headers = Field(default_factory=dict, description="headers to send")
+    params: ParamMap = Field(
+        default_factory=dict, description="query parameters; a list gives the name several times"
+    )
+    body: Text | None = Field(default=None, description="body as text")
+    json_body: Any = Field(default=None, alias="json", description="body as JSON; Content-Type is set")
+    form: TextMap | None = Field(default=None, description="body as a submitted form; Content-Type is set")
+    body_file: ReadableFile | None = Field(default=None, description="file that is sent as the body")
+    auth: Annotated[BasicAuth | BearerAuth | None, BeforeValidator(_read_auth)] = Field(
+        default=None, description=AUTH_FORMS
+    )
+    timeout_s: PositiveDuration = Field(
+        default=30.0, alias="timeout", description="longest time for one request: 30 (seconds), 30s, 500ms"
+    )
+    connect_timeout_s: PositiveDuration = Field(
+        default=10.0, alias="connect_timeout", description="longest time to connect: 10s, 500ms (default 10s)"
+    )
+    keepalive: Flag = Field(default=True, description="false: a new connection for every request")
+    tls: Annotated[TlsOptions, nested(TlsOptions)] = Field(
+        default_factory=TlsOptions, description="certificates: verify, ca, cert, key"
+    )
+    percentiles: Percentiles = Field(default=(), description="further percentiles to report: [75, 99.99]")
+    expect: Annotated[Expectation, nested(Expectation)] = Field(
+        default_factory=Expectation, description="what a response must be like to count as success"
+    )
+
+    parallel_users: UserCount = Field(default=1, description="virtual users at the same time (default 1)")
+    iterations: Count | None = Field(
+        default=None, description="requests of each user (default 1 without duration or total_iterations)"
+    )
+    total_iterations: Count | None = Field(
+        default=None, description="requests of all users together; whoever is free takes the next"
+    )
+    duration_s: PositiveDuration | None = Field(
+        default=None, alias="duration", description="how long the load lasts: 30s, 5m, 1h"
+    )
+    ramp_up_s: Duration | None = Field(
+        default=None,
+        alias="ramp_up",
+        description="users start evenly over this time; 0s: all at once (default: at most 2,000 a second)",
+    )
+    think_time: ThinkTimeField = Field(
+        default=ThinkTime(),
+        description="pause after a request: 200ms, {min, max}, {mean, distribution: exponential}",
+    )
+    pacing_s: Duration = Field(
+        default=0.0,
+        alias="pacing",
+        description="least time from one iteration's start to the next of the same user",
+    )
+    graceful_stop_s: PositiveDuration = Field(
+        default=30.0, alias="graceful_stop", description="how long requests under way may take at the end"
+    )
+
+    def __init__(self, /, **data: Any) -> None:
+        super().__init__(**data)
+
+    @property
+    def key(self) -> str:
+        """The key of this test's results: `Get User Profile` → `get_user_profile`."""
+        return result_key(self.name)
+
+    @property
+    def has_json(self) -> bool:
+        """Whether `json` was given; a given null is a body too."""
+        return "json_body" in self.model_fields_set
+
+    def request_data(self) -> dict[str, Any]:
+        """The texts of the request by their YAML keys; `json` only when it was given."""
+        data: dict[str, Any] = {
+            "endpoint": self.endpoint,
+            "headers": self.headers,
+            "params": self.params,
+            "body": self.body,
+            "form": self.form,
+            "auth": self.auth.model_dump() if self.auth is not None else None,
+        }
+        return {**data, "json": self.json_body} if self.has_json else data
+
+    @property
+    def effective_iterations(self) -> int | None:
+        """Iterations of each user; None when only total_iterations or the duration ends the test."""
+        if self.iterations is None and self.total_iterations is None and self.duration_s is None:
+            return 1
+        return self.iterations
+
+    @classmethod
+    def combinations(cls, data: Mapping[str, Any]) -> Iterator[Mistake]:
+        bodies = [key for key in BODY_KEYS if _is_given(data, key)]
+        for key in bodies[1:]:
+            yield Mistake((key,), f"a request has one body; it already has {bodies[0]}")
+        if all(data.get(key) is not None for key in ITERATION_KEYS):
+            yield Mistake(
+                ("total_iterations",), "give either iterations (of each user) or total_iterations (of all)"
+            )
+        if data.get("auth") is not None and has_authorization(data.get("headers")):
+            yield Mistake(("auth",), "there is an Authorization header too; give one of them")
+
+
+def _is_given(data: Mapping[str, Any], key: str) -> bool:
+    if key == "json":
+        return "json" in data or "json_body" in data
+    return data.get(key) is not None
+
+
+def has_authorization(headers: object) -> bool:
+    return isinstance(headers, Mapping) and any(str(name).lower() == "authorization" for name in headers)

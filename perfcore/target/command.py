@@ -1,0 +1,109 @@
+"""The arguments of the target and what they start; `perfcore target` takes both from here.
+
+Importing this costs argparse and nothing else: the server is imported when it runs.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perfcore.errors import ExitCode, PerfcoreError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="listen here (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=8080,
+        metavar="N",
+        help="listen on this port, 0 for any free one (default: 8080)",
+    )
+    parser.add_argument(
+        "--tls", action="store_true", help="speak HTTPS, with a certificate made for this run"
+    )
+    parser.add_argument(
+        "--ca-out",
+        type=Path,
+        metavar="FILE",
+        help="with --tls: write the CA certificate that clients may trust",
+    )
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="end as soon as the process that started this one ends",
+    )
+    parser.add_argument("--quiet", action="store_true", help="nothing on stderr but errors")
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write a number from 0 to 65535")
+    return int(text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m perfcore.target",
+        description="A small HTTP server with known behaviour, to try a load test against.",
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT. The first line on stdout is `listening on URL`, once that is true.
+
+    Returns the exit code; PerfcoreError for what the user can put right.
+    """
+    if options.exit_with_parent and not _die_with_parent():
+        return ExitCode.PASSED
+    if options.ca_out is not None and not options.tls:
+        _note(options, "--ca-out has no effect without --tls")
+    from perfcore.target.server import serve
+
+    def announce(url: str) -> None:
+        if options.tls and options.ca_out is None:
+            _note(options, "the certificate is trusted by nobody: give --ca-out FILE, or do not verify it")
+        elif options.tls:
+            _note(options, f"CA certificate: {options.ca_out}")
+        print(f"listening on {url}", flush=True)
+
+    try:
+        serve(options.host, options.port, options.tls, options.ca_out, announce)
+    except BrokenPipeError:
+        # Whoever was to read the address is gone, so nobody will ever connect. It also closes the moment
+        # between the start of this process and _die_with_parent, in which a parent's death goes unseen.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.SETUP_FAILED
+    return ExitCode.PASSED
+
+
+def _note(options: argparse.Namespace, text: str) -> None:
+    if not options.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _die_with_parent() -> bool:
+    """Have the kernel kill this process when the thread that started it ends; False if that has happened."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    try:
+        return run(options)
+    except PerfcoreError as error:
+        print(f"perfcore target: {error}", file=sys.stderr)
+        return error.exit_code

@@ -1,0 +1,345 @@
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import termios
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from perfcore.report.summary import CLOSED_MODEL, summary_text, write_summary
+
+from .documents import failing_test, histogram, one_test, phase, suite_result, timing
+
+WIDTHS = (60, 80, 120, 160)
+
+
+def many_tests() -> dict:
+    return {
+        f"checkout_of_the_very_long_named_tenant_number_{n}": failing_test() if n % 9 == 0 else one_test()
+        for n in range(50)
+    }
+
+
+def scenario() -> dict:
+    steps = {"login": one_test(), "order": one_test()}
+    return one_test("Buy", 2000, steps=steps)
+
+
+RESULTS = {
+    "one": lambda: suite_result(),
+    "no request": lambda: suite_result({"a": one_test("A", 0)}, verdict="failed"),
+    "no test": lambda: suite_result({}, verdict="aborted"),
+    "many": lambda: suite_result(many_tests()),
+    "scenario": lambda: suite_result({"buy": scenario(), "create_order": failing_test()}),
+    "wide letters": lambda: suite_result({"漢字" * 30: one_test("漢字" * 30)}),
+}
+
+
+def line_of(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.strip().startswith(start))
+
+
+def row_of(text: str, name: str) -> str:
+    """That row of the table of response times."""
+    return line_of(text[text.index("response time  ") : text.index("on the wire")], name)
+
+
+def columns_of(text: str) -> list[str]:
+    return line_of(text, "response time").split()[2:]
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_is_wider_than_the_terminal(kind, width):
+    lines = summary_text(RESULTS[kind](), width=width).splitlines()
+    assert [line for line in lines if cell_len(line) > width] == []
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_colour_changes_nothing_but_the_colour(kind):
+    plain, coloured = (summary_text(RESULTS[kind](), width=100, color=color) for color in (False, True))
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[[\d;]+m", "", coloured) == plain
+
+
+def test_the_sections_come_in_the_order_of_the_conventions():
+    result = suite_result(
+        {"create_order": failing_test()},
+        Path("/r/2026-11-22T10-00-00Z"),
+        verdict="failed",
+        incidents=["worker 1 was killed by signal 9 at 3.2 s"],
+        thresholds=[{"metric": "p95 < 250ms", "test": None, "value": 261.2, "unit": "ms", "passed": False}],
+    )
+    text = summary_text(result)
+    places = [
+        text.index(part)
+        for part in (
+            "API Performance Test Suite",
+            "FAILED  1 threshold broken",
+            "✗ p95 < 250ms",
+            "1,000 requests · 990 successful (99 %) · 10 failed",
+            "response time",
+            "on the wire",
+            "Status codes",
+            "Failures",
+            "Distribution of response times",
+            "Validity",
+            "Incidents",
+            "Result  /r/2026-11-22T10-00-00Z/results.json",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_a_row_holds_the_figures_of_the_document():
+    figures = timing([]) | {"count": 20_000, "min_ms": 1.234, "avg_ms": 5.678, "max_ms": 99.9}
+    figures["percentiles"] = {"p50": 5.0, "p90": 7.0, "p95": 8.0, "p99": 9.5, "p99_9": 20.25}
+    figures["confidence"] = {}
+    test = one_test(timing=figures, service_time=figures, total_requests=20_000, requests_per_second=1666.7)
+    row = row_of(summary_text(suite_result({"get_user": test})), "get_user").split()
+    assert " ".join(row) == (
+        "get_user 20,000 0 1,667/s 1.23ms 5.68ms 5.00ms 7.00ms 8.00ms 9.50ms 20.2ms 99.9ms"
+    )
+
+
+def test_on_narrow_terminals_p90_then_min_then_p99_9_go_first():
+    dropped = []
+    for width in range(160, 60, -1):
+        columns = columns_of(
+            summary_text(suite_result({"get_user_profile_of_tenant": scenario()}), width=width)
+        )
+        dropped += [name for name in ("p90", "min", "p99.9") if name not in columns and name not in dropped]
+    assert dropped == ["p90", "min", "p99.9"]
+    assert columns[-3:] == ["p50", "p99", "max"]
+
+
+def test_further_percentiles_have_columns_in_their_order():
+    figures = timing([1.0] * 20)
+    figures["percentiles"] |= {"p75": 1.0, "p99_99": None}
+    text = summary_text(suite_result({"a": one_test(timing=figures)}))
+    assert columns_of(text)[5:] == ["p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "max"]
+
+
+def test_ranks_among_requests_that_were_given_up_are_lower_bounds():
+    text = summary_text(suite_result({"create_order": failing_test()}))
+    row = row_of(text, "create_order")
+    assert row.endswith("≥ 30.0s")
+    assert re.search(r"≥ \d+ms", row)  # the average
+    assert "≥ requests were given up at their time limit" in text
+
+
+def test_a_censored_percentile_is_marked_and_an_unknown_one_is_a_dash():
+    figures = timing([20.0] * 2000, censored=100, censored_percentiles=["p99"])
+    figures["percentiles"]["p99"] = 30_000.0
+    row = row_of(summary_text(suite_result({"a": one_test(timing=figures, service_time=figures)})), "a ")
+    assert re.search(r"20\.0ms +≥ 30\.0s +– +≥ 20\.0ms$", row)
+
+
+@pytest.mark.parametrize(("count", "marked"), [(999, True), (1000, False)])
+def test_a_p99_of_fewer_than_ten_exceedances_is_marked(count, marked):
+    figures = timing([5.0] * count, count=count) | {"confidence": {}}
+    text = summary_text(suite_result({"a": one_test(timing=figures, service_time=figures)}))
+    assert ("~5.00ms" in text) == marked
+    assert ("~ too few samples" in text) == marked
+
+
+def test_service_time_is_shown_where_it_differs_by_more_than_a_twentieth():
+    def shown(factor: float) -> bool:
+        times = [20.0] * 2000
+        test = one_test(timing=timing(times), service_time=timing([time * factor for time in times]))
+        return "service time" in summary_text(suite_result({"a": test}))
+
+    assert shown(0.9)
+    assert not shown(0.96)
+
+
+def test_times_on_reused_connections_are_shown_where_new_ones_were_half_a_percent():
+    def shown(connections: int) -> bool:
+        test = one_test(connections_opened=connections, timing_reused=timing([3.0] * 990, count=990))
+        return "reused connections" in summary_text(suite_result({"a": test}))
+
+    assert shown(5)
+    assert not shown(4)
+
+
+def test_steps_have_rows_below_their_test():
+    text = summary_text(suite_result({"buy": scenario()}))
+    table = text[text.index("response time  ") : text.index("on the wire")].strip().splitlines()
+    assert [re.split("  +", line.strip())[0] for line in table[1:]] == [
+        "buy",
+        "step login",
+        "step order",
+        "whole iteration",
+    ]
+
+
+def test_failures_of_the_connection_and_of_the_answer_are_counted_apart():
+    text = summary_text(suite_result({"create_order": failing_test()}))
+    assert "10 failed (5 without a whole answer, 5 not as expected)" in text
+    failures = text[text.index("Failures") : text.index("Distribution")]
+    assert re.sub(" +", " ", failures).splitlines() == [
+        "Failures",
+        " no whole answer (connection): 5",
+        " 3 timeout create_order POST https://api.example.com/orders at 31.1s",
+        " 2 refused create_order",
+        " answer not as expected: 5",
+        ' 5 expectation:status create_order 503 POST https://api.example.com/orders at 3.2s {"error": "overloaded"}',
+        "",
+    ]
+
+
+def test_status_codes_and_missing_answers_add_up_to_the_requests():
+    text = summary_text(suite_result({"create_order": failing_test()}))
+    assert "create_order  200 × 990   503 × 5   no whole answer × 5" in text
+
+
+def test_of_many_tests_only_those_with_failures_list_their_status_codes():
+    text = summary_text(suite_result(many_tests()))
+    section = text[text.index("Status codes") : text.index("Failures")].strip().splitlines()
+    assert "200 × 49,940   503 × 30   no whole answer × 30" in section[1]
+    assert len(section) == 2 + 6
+
+
+def test_a_failure_among_millions_is_not_rounded_away():
+    test = one_test(total_requests=10**8, successful_requests=10**8 - 1, failed_requests=1)
+    assert "99,999,999 successful (> 99.99 %) · 1 failed" in summary_text(suite_result({"a": test}))
+
+
+def test_phases_without_a_measurement_have_no_column():
+    text = summary_text(suite_result())
+    assert line_of(text, "on the wire").split()[-6:] == ["connect", "avg", "ttfb", "avg", "transfer", "avg"]
+    without = one_test(phases={name: phase(1, 0) for name in ("dns", "connect", "tls", "ttfb", "transfer")})
+    assert "ttfb" not in summary_text(suite_result({"a": without}))
+
+
+def test_the_bars_hold_every_request():
+    text = summary_text(suite_result({"a": one_test(histogram=histogram([12.0] * 30 + [400.0] * 4))}))
+    section = text[text.index("Distribution") : text.index("Validity")]
+    counts = [int(count) for count in re.findall(r" – \S+ +(\d+)", section)]
+    assert sum(counts) == 34
+    assert counts[0] == 30
+    assert counts[-1] == 4
+
+
+def test_the_closed_model_is_told_once_and_only_where_there_is_one():
+    assert summary_text(suite_result(many_tests())).count(CLOSED_MODEL) == 1
+    opened = one_test(load={"model": "open", "rate": 500.0, "duration_s": 30})
+    text = summary_text(suite_result({"a": opened}))
+    assert CLOSED_MODEL not in text
+    assert "500/s, open model for 30s" in text
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        ({"users": 10, "iterations": 100}, "10 users × 100 iterations"),
+        ({"users": 1, "iterations": 1}, "1 user × 1 iteration"),
+        ({"users": 10, "total_iterations": 1000}, "10 users, 1,000 iterations in all"),
+        ({"users": 10, "duration_s": 90.0, "ramp_up_s": 5}, "10 users for 1m30s, ramp-up 5s"),
+        ({"users": 10, "iterations": 5, "duration_s": 90.0}, "10 users × 5 iterations, at most 1m30s"),
+        (None, "10 users"),
+    ],
+)
+def test_what_a_test_was_told_to_do_is_said(load, told):
+    text = summary_text(suite_result({"get_user_profile": one_test(load=load)}))
+    assert line_of(text, "get_user_profile  GET").endswith(f" · {told}")
+
+
+def test_validity_with_its_reasons_and_advice_is_told_and_may_be_absent():
+    validity = {
+        "verdict": "invalid",
+        "signals": [],
+        "reasons": ["it sent late"],
+        "advice": ["use more cores"],
+    }
+    text = summary_text(suite_result(validity=validity))
+    assert "Validity  invalid\n  - it sent late\n  → use more cores\n" in text
+    assert "Validity" not in summary_text(suite_result(validity=None))
+
+
+def test_a_document_of_only_the_required_keys_is_shown():
+    keys = ("name", "total_requests", "successful_requests", "failed_requests", "timing")
+    bare = {key: value for key, value in one_test().items() if key in keys}
+    result = suite_result({"a": bare})
+    for key in set(result.document) - {"test_suite", "results", "verdict"}:
+        del result.document[key]
+    assert "PASSED" in summary_text(result)
+
+
+def test_a_test_without_one_success_is_named():
+    dead = one_test("A", 5, successful_requests=0, failed_requests=5)
+    assert "FAILED  not one successful request in a" in summary_text(
+        suite_result({"a": dead}, verdict="failed")
+    )
+
+
+def test_what_a_server_or_a_name_says_cannot_command_the_terminal():
+    evil = "[bold]x[/] \x1b]0;owned\x07\x1b[2J\r\u202e"
+    test = failing_test() | {"name": evil, "request": evil, "status_codes": {evil: 990, "503": 5}}
+    test["errors"] |= {f"extract:{evil}": 1}
+    test["failures"][0]["samples"][0] |= {"request": evil, "body": evil, "detail": evil}
+    result = suite_result(
+        {evil: test},
+        Path(evil),
+        test_suite=evil,
+        incidents=[evil],
+        base_url=evil,
+        tags={evil: evil},
+        timestamp=evil,
+        verdict="failed",
+        thresholds=[{"metric": evil, "test": evil, "value": 1.0, "unit": evil, "passed": False}],
+        validity={"verdict": evil, "reasons": [evil], "advice": [evil]},
+    )
+    result.document.environment |= {"hostname": evil, "cpu_model": evil}
+    for width in WIDTHS:
+        text = summary_text(result, width=width)
+        assert all(line.isprintable() for line in text.splitlines())
+    assert "[bold]x[/]" in text
+
+
+def test_the_path_of_the_result_is_whole_and_short_where_it_can_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    below = suite_result(results_dir=tmp_path / "results" / "2026-11-22T10-00-00Z")
+    assert summary_text(below).endswith("Result  results/2026-11-22T10-00-00Z/results.json\n")
+    far = Path("/") / ("d" * 120) / "2026-11-22T10-00-00Z"
+    assert f"Result  {far}/results.json" in summary_text(suite_result(results_dir=far), width=60)
+
+
+def test_a_result_that_was_not_saved_says_so():
+    assert summary_text(suite_result()).endswith("The result was not saved.\n")
+
+
+def test_a_stream_that_knows_ascii_alone_gets_ascii():
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    write_summary(suite_result({"create_order": failing_test()}), stream)
+    text = raw.getvalue().decode("ascii")
+    assert "> 30.0s" in text
+    assert "200 x 990" in text
+
+
+def test_the_width_is_that_of_the_terminal_and_160_without_one():
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 90, 0, 0))
+    with os.fdopen(terminal, "w", encoding="utf-8") as stream, os.fdopen(main, "rb", buffering=0) as reader:
+        write_summary(suite_result(), stream)
+        shown = reader.read(100_000).decode("utf-8", "ignore").replace("\r\n", "\n")
+    assert summary_text(suite_result(), width=90).startswith(shown)
+    assert len(shown) > 500
+    to_file = io.StringIO()
+    write_summary(suite_result(), to_file)
+    assert to_file.getvalue() == summary_text(suite_result(), width=160)
+
+
+def test_a_reader_that_went_away_is_the_callers_to_judge():
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    with pytest.raises(BrokenPipeError):
+        write_summary(suite_result(), stream)
+    with pytest.raises(BrokenPipeError):
+        stream.close()
