@@ -73,7 +73,7 @@ def parse_rate(value: object) -> float:
     if match is None:
         raise ValueError(message)
     number = match.group(1)
-    factor = _COUNT_FACTOR.get(number[-1:], None) if number[-1:] in "kM" else None
+    factor = _COUNT_FACTOR.get(number[-1:]) if number[-1:] in "kM" else None
     amount = float(number[:-1]) * factor if factor else float(number)
     return amount / _RATE_SECONDS[match.group(2)]
 

@@ -74,7 +74,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _environment_name(text: str) -> str:
     if "=" in text:
-        raise argparse.ArgumentTypeError(f"{text!r}: that is --var NAME=VALUE; --env names an environment of the suite")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: that is --var NAME=VALUE; --env names an environment of the suite"
+        )
     return text
 
 
@@ -162,7 +164,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _command(
     commands: "argparse._SubParsersAction[Parser]", name: str, summary: str, options: tuple[Option, ...]
 ) -> Parser:
-    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False)
+    parser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
+    )
     for option in options:
         text = f"{option.help} [{option.twin}]"
         if option.kind == "flag":
@@ -205,7 +209,9 @@ def _answer_foreign_options(command: str, arguments: list[str]) -> None:
         if flag in _NOT_YET:
             raise UsageError(f"{flag} is not supported yet")
     if arguments and arguments[0].startswith(("http://", "https://")):
-        raise UsageError("a URL in place of a suite is not supported yet; write a suite file (README, 'The suite')")
+        raise UsageError(
+            "a URL in place of a suite is not supported yet; write a suite file (README, 'The suite')"
+        )
 
 
 def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:

@@ -26,9 +26,7 @@ DEFAULT_RESULTS_DIR = "results"
 
 
 def run(options: argparse.Namespace) -> int:
-    suite = load_suite(
-        options.suite, env=options.env, variables=dict(options.var), tags=dict(options.tag)
-    )
+    suite = load_suite(options.suite, env=options.env, variables=dict(options.var), tags=dict(options.tag))
     if options.only:
         suite = suite.select(options.only)
     color = not options.no_color and not os.environ.get("NO_COLOR")
@@ -90,7 +88,9 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
         if said:
             runner.abandon()
             os._exit(ExitCode.INTERRUPTED)
-        said.append(f"{name}: finishing what is under way, then the result is saved; once more to leave at once")
+        said.append(
+            f"{name}: finishing what is under way, then the result is saved; once more to leave at once"
+        )
         runner.request_stop(name)
 
     def on_progress(progress: RunProgress) -> None:
@@ -101,7 +101,9 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
         view.update(progress)
 
     runner.on_progress = on_progress
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

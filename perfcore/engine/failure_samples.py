@@ -33,7 +33,9 @@ class FailureSampler:
         if kept < SAMPLES_PER_KIND:
             self._kept[key] = kept + 1
             sample = self._sample(exchange, explanation)
-            self._send({"failure": {"case": exchange.case, "kind": ERROR_KINDS[exchange.error], "sample": sample}})
+            self._send(
+                {"failure": {"case": exchange.case, "kind": ERROR_KINDS[exchange.error], "sample": sample}}
+            )
 
     def _sample(self, exchange: Exchange, explanation: str) -> dict[str, Any]:
         masker, request = self._masker, exchange.request

@@ -19,6 +19,7 @@ What is not obvious, each with its measurement in bench/README.md or the engine 
 import os
 import ssl
 import time
+import warnings
 from functools import partial
 
 import pycurl
@@ -89,8 +90,8 @@ class _Connection:
         "header_lines",
         "overhead",
         "reusable",
-        "share",
         "shard",
+        "share",
         "sockets",
     )
 
@@ -205,7 +206,11 @@ class HttpClient:
             if connection.active:
                 self._release(connection)
             connection.handle.unsetopt(pycurl.SHARE)
-            connection.share.close()
+        with warnings.catch_warnings():
+            # pycurl cannot call back from a closing share: it says so and closes the sockets itself.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for connection in self._connections:
+                connection.share.close()
         for connection in self._connections:
             connection.handle.close()
         for shard in self._shards:
@@ -499,8 +504,8 @@ def _header_lines(request: Request) -> list[str]:
     """The request's headers, and an empty one for each that libcurl would add by itself."""
     given = {line.partition(":")[0].strip().lower() for line in request.headers}
     # "Name:" would tell libcurl to leave the header out, "Name;" is how it is told to send it empty.
-    lines = [line if line.partition(":")[2].strip() else line.partition(":")[0] + ";" for line in request.headers]
+    lines = [
+        line if line.partition(":")[2].strip() else line.partition(":")[0] + ";" for line in request.headers
+    ]
     suppressed = [f"{name}:" for name in ("Expect", "Content-Type") if name.lower() not in given]
     return [*lines, *suppressed]
-
-

@@ -217,7 +217,8 @@ class LoadLoop:
         load.in_flight.add(exchange)
         if len(load.in_flight) > load.max_in_flight:
             load.max_in_flight = len(load.in_flight)
-        self._transport.start(exchange, load.source.constant or load.source.request_for(exchange))
+        request = exchange.request = load.source.constant or load.source.request_for(exchange)
+        self._transport.start(exchange, request)
 
     # -- completions ------------------------------------------------------------------------------------------
 

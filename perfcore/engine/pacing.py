@@ -75,7 +75,7 @@ def _closed(case: TestCase) -> Pacer:
 PACERS: dict[str, Callable[[TestCase], Pacer]] = {"closed": _closed}
 
 
-def load_model(case: TestCase) -> str:  # noqa: ARG001 - the open model's keys will decide
+def load_model(case: TestCase) -> str:
     """The row of PACERS that a test asks for."""
     return "closed"
 

@@ -37,11 +37,16 @@ class CasePlan:
             "iterations": None if case.total_iterations else case.effective_iterations,
             "total_iterations": case.total_iterations,
             "duration_s": case.duration_s,
-            "ramp_up_s": self.ramp_up_s,
+            "ramp_up_s": self.ramp_up_s if self.ramp_up_is_felt else None,
             "timeout_s": case.timeout_s,
             "pacing_s": case.pacing_s or None,
         }
         return {key: value for key, value in values.items() if value is not None}
+
+    @property
+    def ramp_up_is_felt(self) -> bool:
+        """Whether it was asked for, or there are so many users that the default one takes a while."""
+        return self.case.ramp_up_s is not None or self.case.parallel_users > DEFAULT_STARTS_PER_S // 10
 
     @property
     def sentence(self) -> str:
@@ -65,7 +70,7 @@ class CasePlan:
     def notes(self) -> list[str]:
         """What the plan decides that the suite does not say."""
         case, notes = self.case, []
-        if case.ramp_up_s is None and case.parallel_users > DEFAULT_STARTS_PER_S // 10:
+        if case.ramp_up_s is None and self.ramp_up_is_felt:
             notes.append(
                 f"users start over {format_duration(self.ramp_up_s)} "
                 f"({DEFAULT_STARTS_PER_S:,} a second); ramp_up: sets it, 0s starts all at once"

@@ -96,7 +96,9 @@ def run_document(
         "incidents": [masker.text(incident) for incident in notes.incidents],
         "environment": dict(environment),
         "results": {
-            plans[at].case.key: test_document(figures[at], _facts(plans[at], figures[at], notes.tests[at], engine, masker))
+            plans[at].case.key: test_document(
+                figures[at], _facts(plans[at], figures[at], notes.tests[at], engine, masker)
+            )
             for at in began
         },
     }

@@ -4,6 +4,7 @@ It has one thread. Ten times a second it drains the rings and looks for messages
 and a worker never waits for it.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from perfcore.metrics.progress import RunProgress, TestProgress, TestState
 from perfcore.metrics.run_memory import FOLDED_BLOCKS, FOLDING, MAX_IN_FLIGHT, USERS
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
 from perfcore.units import format_duration
+
+_log = logging.getLogger("perfcore")
 
 TICK_S = 0.1
 PROGRESS_EVERY_S = 0.25
@@ -161,7 +164,9 @@ class Supervisor:
             if len(kept) < SAMPLES_PER_KIND:
                 kept.append(failure["sample"])
         elif "crash" in message:
-            self.notes.incidents.append(f"worker {worker} met a bug of perfcore:\n{message['crash']}")
+            _log.error("worker %d met a bug of perfcore:\n%s", worker, message["crash"])
+            last_line = message["crash"].strip().splitlines()[-1]
+            self.notes.incidents.append(f"worker {worker} met a bug of perfcore: {last_line}")
         elif "done" in message:
             for index, said in message["done"].items():
                 self.notes.tests[int(index)].reached_end |= said["reached_end"]

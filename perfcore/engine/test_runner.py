@@ -14,8 +14,8 @@ from typing import Literal
 
 from perfcore.engine.embedded_target import EmbeddedTarget
 from perfcore.engine.http_client import HttpClient, versions
-from perfcore.engine.plan import RunPlan, plan_run
-from perfcore.engine.run_document import RunNotes, run_document, started_at
+from perfcore.engine.plan import plan_run
+from perfcore.engine.run_document import run_document, started_at
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.supervisor import Supervisor, lower_own_priority, now

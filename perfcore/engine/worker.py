@@ -201,9 +201,7 @@ class _Worker:
                 self._sample_file = SampleFile(path, self._job.samples_limit_bytes)
             self._sample_file.write(rows)
         memory.accumulators[self._index].fold(rows)
-        memory.set_worker_word(
-            self._index, FOLDED_BLOCKS, memory.worker_word(self._index, FOLDED_BLOCKS) + 1
-        )
+        memory.set_worker_word(self._index, FOLDED_BLOCKS, memory.worker_word(self._index, FOLDED_BLOCKS) + 1)
         memory.set_worker_word(self._index, FOLDING, 0)
 
 

@@ -126,5 +126,3 @@ class WorkerGroup:
                 with suppress(ChildProcessError):
                     os.waitpid(member.pid, 0)
                 member.pid = 0
-
-

@@ -58,7 +58,7 @@ SAMPLE = np.dtype(
 )
 _ROW = struct.Struct("<qqqqqIIIIIIHHHHBB2xI")
 ROW_BYTES = _ROW.size
-assert ROW_BYTES == SAMPLE.itemsize
+assert SAMPLE.itemsize == ROW_BYTES
 _SEQUENCE_MASK = 0xFFFF_FFFF
 
 Rows = NDArray[np.void]

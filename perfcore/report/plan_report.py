@@ -32,7 +32,9 @@ def _totals(tests: list[Mapping[str, Any]], mode: str) -> str:
     counted = sum(test["requests"] for test in tests if test["requests"] is not None)
     unbounded = sum(test["requests"] is None for test in tests)
     timed = [test["duration_s"] for test in tests if test["duration_s"] is not None]
-    parts = [f"{counted:,} requests at most" if timed and counted else f"{counted:,} requests"] if counted else []
+    parts = (
+        [f"{counted:,} requests at most" if timed and counted else f"{counted:,} requests"] if counted else []
+    )
     if unbounded:
         parts.append(f"{unbounded} test{'s' if unbounded != 1 else ''} for as many as fit in the time")
     if timed:

@@ -10,6 +10,7 @@ stops early. The steps: text → plain data with places (yaml_document) → envi
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _TOP = "test_suite"
 MERGED_KEYS = ("environments", "defaults")
 # What an environment may not change.
 _NOT_IN_ENVIRONMENT = ("environments", "tests")
+_SETTLED_IN_TEST = frozenset(TestCase.yaml_keys()) - REQUEST_KEYS
 # Where text is wanted, a plain scalar is taken as it was written: 1.10 stays 1.10.
 _TEXT_KEYS = frozenset({"name", "description", "endpoint", "body", "body_file"})
 _TEXT_MAPPINGS = frozenset({"headers", "params", "form", "auth", "tags"})
@@ -76,7 +78,11 @@ def _read_file(path: Path) -> bytes:
 
 
 def _read_stdin(given: bytes | None) -> bytes:
-    return given if given is not None else sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if given is not None:
+        return given
+    if sys.stdin is None:
+        raise SuiteError(["stdin: is closed"])
+    return sys.stdin.buffer.read(LARGEST_FILE + 1)
 
 
 def _text_of_source(label: str, content: bytes) -> str:
@@ -153,11 +159,8 @@ class _Loader:
     def _top(self) -> dict[str, Any]:
         data = self._document.data
         if not isinstance(data, dict) or _TOP not in data:
-            close = suggestion(_TOP, data) if isinstance(data, dict) else ""
-            hint = (
-                f"; {shown(next(iter(data)))} is not it" if isinstance(data, dict) and data and close else ""
-            )
-            self._add(Mistake((), f"the file does not start with the key {_TOP}:{hint}"))
+            first = f", not with {shown(next(iter(data)))}" if isinstance(data, dict) and data else ""
+            self._add(Mistake((), f"a suite file starts with the key {_TOP}{first}"))
             raise SuiteError(self._lines())
         for key in data:
             if key != _TOP:
@@ -195,6 +198,10 @@ class _Loader:
                     self._add(Mistake(("environments", name, key), "cannot differ between environments"))
                 elif key not in known and name != env:
                     self._add(Mistake(("environments", name, key), TestSuite.unknown_key(key)))
+                elif key == "defaults" and isinstance(keys[key], dict):
+                    unknown = [entry for entry in keys[key] if entry not in TestCase.yaml_keys()]
+                    for entry in unknown:
+                        self._add(Mistake(("environments", name, key, entry), TestCase.unknown_key(entry)))
         if env is not None and env not in (environments or {}):
             choices = ", ".join(environments or {})
             way_out = (
@@ -236,7 +243,7 @@ class _Loader:
 
     def _settle_test(self, test: dict[str, Any], path: KeyPath, scope: Scope) -> dict[str, Any]:
         settled = {
-            key: value if key in REQUEST_KEYS else self._settle(value, (*path, key), scope)
+            key: self._settle(value, (*path, key), scope) if key in _SETTLED_IN_TEST else value
             for key, value in test.items()
         }
         self._find_files(settled, ("body_file",))
@@ -318,6 +325,9 @@ def _wants_text(path: KeyPath) -> bool:
 
 
 def _replace(data: Any, path: KeyPath, value: str) -> None:
-    for part in path[:-1]:
-        data = data[part]
-    data[path[-1]] = value
+    # A value that was merged away or given twice is no longer where it was read.
+    with suppress(LookupError, TypeError):
+        for part in path[:-1]:
+            data = data[part]
+        _ = data[path[-1]]
+        data[path[-1]] = value

@@ -174,10 +174,7 @@ class Expectation(SuiteModel):
         return None
 
     def _broken_body(self, body: bytes) -> Broken | None:
-        if (
-            self.body_contains is not None
-            and self.body_contains.encode("utf-8", "surrogateescape") not in body
-        ):
+        if self.body_contains is not None and self.body_contains.encode("utf-8", "replace") not in body:
             return "body", f"the body does not contain {shown(self.body_contains)}"
         if self.body_matches is not None and not self.body_matches.search(body.decode("utf-8", "replace")):
             return "body", f"the body does not match {shown(self.body_matches.pattern)}"

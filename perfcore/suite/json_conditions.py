@@ -51,7 +51,7 @@ class JsonCheck:
         """One line about the first value that does not meet the conditions, or None when all do."""
         try:
             values = self.query.find(document).values()
-        except (RecursionError, ValueError, TypeError) as error:
+        except (_path_error(), RecursionError, ValueError, TypeError) as error:
             return f"{self.path} cannot be evaluated: {error}"
         if self.conditions.get("exists") is False:
             return f"{self.path} is {shown(values[0])}, expected nothing there" if values else None
@@ -77,13 +77,19 @@ def read_json_check(path: str, wanted: object) -> JsonCheck:
     return JsonCheck(path, wanted, query, {"equals": wanted})
 
 
+def _path_error() -> type[Exception]:
+    # Imported where it is used: the package takes as long as all the rest, and most suites have no JSONPath.
+    from jsonpath_rfc9535 import JSONPathError
+
+    return JSONPathError
+
+
 def _compile_path(path: str) -> object:
-    # Here, because the package takes as long to import as all the rest, and most suites have no JSONPath.
     import jsonpath_rfc9535
 
     try:
         return jsonpath_rfc9535.compile(path)
-    except (jsonpath_rfc9535.JSONPathError, RecursionError, ValueError, IndexError) as error:
+    except (_path_error(), RecursionError, ValueError, IndexError) as error:
         reason = str(error).split(", line ")[0]
         start = "" if path.startswith("$") else "; a JSONPath starts with $, such as $.user.id"
         raise ValueError(f"{shown(path)} is not a JSONPath: {reason}{start}") from None

@@ -96,9 +96,9 @@ def nested(model: type[ModelT]) -> BeforeValidator:
 
 def make_model(model: type[ModelT], value: object) -> ModelT:
     if not isinstance(value, Mapping):
-        raise ValueError(
-            f"{shown(value)} is not a mapping; write {', '.join(f'{key}: …' for key in model.yaml_keys()[:4])}"
-        )
+        required = [field.alias or name for name, field in model.model_fields.items() if field.is_required()]
+        keys = required or model.yaml_keys()[:4]
+        raise ValueError(f"{shown(value)} is not a mapping; write {', '.join(f'{key}: …' for key in keys)}")
     odd = [key for key in value if not isinstance(key, str)]
     if odd:
         raise ValueError(f"the key {shown(odd[0])} is not text")

@@ -19,6 +19,8 @@ def json_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = suite.pop("$defs")
     _tell_defaults(definitions["TestCase"], TestCase)
     _tell_defaults(definitions["Expectation"], Expectation)
+    for auth in ("BasicAuth", "BearerAuth"):
+        definitions[auth]["required"].insert(0, "type")
     case = definitions["TestCase"]
     defaults = {
         "type": "object",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from perfcore.suite import not_yet
 from perfcore.suite.expectation import Expectation
@@ -42,9 +42,9 @@ ITERATION_KEYS = ("iterations", "total_iterations")
 class BasicAuth(SuiteModel):
     """`auth: {type: basic, username: …, password: …}`"""
 
-    type: Annotated[Literal["basic"], PlainValidator(read_word(("basic",)))] = Field(
-        default="basic", description="Basic authentication"
-    )
+    type: Annotated[
+        Literal["basic"], PlainValidator(read_word(("basic",))), WithJsonSchema({"const": "basic"})
+    ] = Field(default="basic", description="Basic authentication")
     username: Text = Field(description="user name")
     password: Text = Field(description="password; keep it out of the file: ${PASSWORD} or ${file:path}")
 
@@ -52,9 +52,9 @@ class BasicAuth(SuiteModel):
 class BearerAuth(SuiteModel):
     """`auth: {type: bearer, token: …}`"""
 
-    type: Annotated[Literal["bearer"], PlainValidator(read_word(("bearer",)))] = Field(
-        default="bearer", description="Authorization: Bearer TOKEN"
-    )
+    type: Annotated[
+        Literal["bearer"], PlainValidator(read_word(("bearer",))), WithJsonSchema({"const": "bearer"})
+    ] = Field(default="bearer", description="Authorization: Bearer TOKEN")
     token: Text = Field(description="token; keep it out of the file: ${TOKEN} or ${file:path}")
 
 

@@ -46,7 +46,11 @@ class _UniformForm(SuiteModel):
 
 class _ExponentialForm(SuiteModel):
     mean: PositiveDuration
-    distribution: Annotated[Literal["exponential"], PlainValidator(read_word(("exponential",)))]
+    distribution: Annotated[
+        Literal["exponential"],
+        PlainValidator(read_word(("exponential",))),
+        WithJsonSchema({"const": "exponential"}),
+    ]
 
 
 def read_think_time(value: object) -> ThinkTime:

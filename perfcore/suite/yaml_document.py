@@ -41,7 +41,7 @@ _WORDS = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 # What YAML's scanner refuses: control characters but tab and line breaks, and half of a surrogate pair.
-_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class Place(NamedTuple):
@@ -90,7 +90,7 @@ def read_yaml(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         raise _syntax_mistake(error, text) from None
     except yaml.YAMLError as error:
-        raise UnreadableError(Place(1, 1), f"is not YAML: {error}") from None
+        raise UnreadableError(Place(1, 1), f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def _syntax_mistake(error: yaml.MarkedYAMLError, text: str) -> UnreadableError:
