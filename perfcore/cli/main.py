@@ -4,8 +4,9 @@ import os
 import sys
 from importlib import import_module
 
+from perfcore.cli.messages import silence, tell
 from perfcore.cli.parser import parse_command_line
-from perfcore.errors import PerfcoreError, SuiteError
+from perfcore.errors import PerfcoreError
 
 
 def main(arguments: list[str]) -> int:
@@ -24,22 +25,3 @@ def main(arguments: list[str]) -> int:
         return 0
     except SystemExit as done:
         return int(done.code or 0)
-
-
-def tell(error: PerfcoreError) -> None:
-    """One line on stderr; a suite's mistakes one line each, in the form that editors understand."""
-    lines = error.mistakes if isinstance(error, SuiteError) else [f"perfcore: {error}"]
-    for line in lines:
-        try:
-            print(line, file=sys.stderr)
-        except (OSError, ValueError):
-            return
-
-
-def silence(stream: object) -> None:
-    """Let what is still buffered go nowhere, so that the interpreter does not complain when it ends."""
-    fileno = getattr(stream, "fileno", None)
-    if fileno is not None:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, fileno())
-        os.close(null)

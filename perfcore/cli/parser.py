@@ -41,6 +41,7 @@ class Option:
     kind: str = "value"  # value | flag | list
     metavar: str | None = None
     parse: Callable[[str], Any] = str
+    default: Any = None
 
     @property
     def name(self) -> str:
@@ -139,8 +140,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="perfcore",
         usage="perfcore SUITE [options]\n       perfcore COMMAND [options]",
-        description="Load an HTTP API from every core, and report how fast it answered and how far that can be trusted. "
-        "`perfcore SUITE` is `perfcore run SUITE`.",
+        description="Load an HTTP API from every core, and report how fast it answered and how far that can be "
+        "trusted. `perfcore SUITE` is `perfcore run SUITE`.",
         epilog="`perfcore COMMAND --help` tells the options of a command; every option has an environment twin: "
         "PERFCORE_PROCS for --procs. Exit codes: 0 passed, 2 wrong command line, 97 a worker was lost, "
         "99 a test had no success at all, 104 the suite is wrong, 105 interrupted (result saved), "
@@ -148,17 +149,36 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"perfcore {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+    # Named here, or the usage of a command would begin with the two lines above.
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=Parser, prog="perfcore"
+    )
     run = _command(commands, "run", "run a suite and keep its result (the default command)", RUN_OPTIONS)
     run.add_argument("suite", metavar="SUITE", help="the suite file, - for standard input")
     validate = _command(commands, "validate", "check a suite and tell every mistake in it", VALIDATE_OPTIONS)
     validate.add_argument("suite", metavar="SUITE", nargs="+", help="suite files, - for standard input")
     _command(commands, "schema", "print the JSON Schema of suite files, for editors", ())
-    target = _command(commands, "target", "start the embedded target server, to try a suite against", ())
+    _command(commands, "target", "start the embedded target server, to try a suite against", target_options())
+    return parser
+
+
+def target_options() -> tuple[Option, ...]:
+    """The arguments that the target has as a program of its own, as options like all others."""
     from perfcore.target.command import add_arguments
 
-    add_arguments(target)
-    return parser
+    arguments = argparse.ArgumentParser(add_help=False)
+    add_arguments(arguments)
+    return tuple(
+        Option(
+            tuple(action.option_strings),
+            action.help or "",
+            "flag" if action.nargs == 0 else "value",
+            str(action.metavar) if action.metavar else None,
+            action.type if callable(action.type) else str,
+            action.default,
+        )
+        for action in arguments._actions
+    )
 
 
 def _command(
@@ -192,8 +212,11 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
         command, arguments = "run", ["run", *arguments]
     _answer_foreign_options(command, arguments[1:])
     options = build_parser().parse_args(arguments)
-    known = {"run": RUN_OPTIONS, "validate": VALIDATE_OPTIONS}.get(command, ())
-    for option in known:
+    if command == "run" and options.suite.startswith(("http://", "https://")):
+        raise UsageError(
+            "a URL in place of a suite is not supported yet; write a suite file (README, 'The suite')"
+        )
+    for option in _options_of(command):
         if getattr(options, option.name) is None:
             setattr(options, option.name, _from_environment(option, environ))
     return options
@@ -203,19 +226,24 @@ def _answer_foreign_options(command: str, arguments: list[str]) -> None:
     if command != "run":
         return
     for argument in arguments:
-        flag = argument.partition("=")[0]
+        if argument == "--":
+            return
+        # -w=4, --threads=4 and -w4.
+        flag = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
         if flag in _ELSEWHERE:
             raise UsageError(f"{flag} is not an option of perfcore: {_ELSEWHERE[flag]}")
         if flag in _NOT_YET:
             raise UsageError(f"{flag} is not supported yet")
-    if arguments and arguments[0].startswith(("http://", "https://")):
-        raise UsageError(
-            "a URL in place of a suite is not supported yet; write a suite file (README, 'The suite')"
-        )
+
+
+def _options_of(command: str) -> tuple[Option, ...]:
+    if command == "target":
+        return target_options()
+    return {"run": RUN_OPTIONS, "validate": VALIDATE_OPTIONS}.get(command, ())
 
 
 def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:
-    """What the twin says: the option's value, None (or False, []) when it is not set."""
+    """What the twin says: the option's value; its default (for a flag False, for a list []) when it is not set."""
     text = environ.get(option.twin)
     if option.kind == "flag":
         lowered = (text or "").strip().lower()
@@ -225,6 +253,6 @@ def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:
     try:
         if option.kind == "list":
             return [option.parse(line) for line in (text or "").splitlines() if line]
-        return None if not text else option.parse(text)
+        return option.parse(text) if text else option.default
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"{option.twin}: {error}") from None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from perfcore.cli.main import silence, tell
+from perfcore.cli.messages import silence, tell
 from perfcore.engine.plan import plan_run
 from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
 from perfcore.errors import ExitCode, NotSavedError, gravest

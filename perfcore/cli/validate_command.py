@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from perfcore.cli.main import tell
+from perfcore.cli.messages import tell
 from perfcore.errors import ExitCode, SuiteError
 from perfcore.suite.config_loader import load_suite
 

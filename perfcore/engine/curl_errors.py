@@ -25,8 +25,8 @@ _KINDS: dict[str, tuple[int, ...]] = {
 _BY_CODE = {code: CODE[kind] for kind, codes in _KINDS.items() for code in codes}
 
 
-def error_code(curl_code: int, os_errno: int, *, connected: bool, answer_began: bool) -> int:
-    """The outcome code of a failed transfer.
+def error_code(curl_code: int, os_errno: int, text: str = "", *, connected: bool, answer_began: bool) -> int:
+    """The outcome code of a failed transfer; `text` is what libcurl says of it.
 
     `connected` says that a connection stood (and its TLS handshake was through), `answer_began` that a byte of
     the answer had come.
@@ -36,9 +36,24 @@ def error_code(curl_code: int, os_errno: int, *, connected: bool, answer_began: 
     if curl_code == _COULDNT_CONNECT:
         return CODE["refused" if os_errno == errno.ECONNREFUSED else "unreachable"]
     if curl_code in (_SEND_ERROR, _RECV_ERROR):
-        return CODE["reset" if connected else "tls"]
+        return CODE[_broken_off(os_errno, text, answer_began) if connected else "tls"]
     if curl_code in _BY_CODE:
         return _BY_CODE[curl_code]
     if not connected:
         return CODE["unreachable"]
     return CODE["bad_response" if answer_began else "closed"]
+
+
+def _broken_off(os_errno: int, text: str, answer_began: bool) -> str:
+    """What a failed read or write was, on a connection that stood: libcurl has the same two codes for much.
+
+    The system gives a reason where the socket itself failed. Otherwise it was the layer above it: TLS that ended
+    without a goodbye or with an alert, or malformed chunks.
+    """
+    if os_errno:
+        return "reset"
+    if "unexpected eof" in text:
+        return "truncated" if answer_began else "closed"
+    if "SSL" in text:
+        return "tls"
+    return "bad_response" if answer_began else "reset"

@@ -20,6 +20,8 @@ import os
 import ssl
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pycurl
@@ -43,6 +45,12 @@ _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _EPOLL_EVENTS = {pycurl.POLL_IN: READ, pycurl.POLL_OUT: WRITE, pycurl.POLL_INOUT: READ | WRITE}
 _UNWANTED = 0
 
+# Names of their own for what every request asks: a module's attribute is a second look-up each time.
+_RESPONSE_CODE = pycurl.RESPONSE_CODE
+_FIRST_BYTE_US = pycurl.STARTTRANSFER_TIME_T
+_BODY_SIZE = pycurl.SIZE_DOWNLOAD_T
+_HEAD_SIZE = pycurl.HEADER_SIZE
+
 
 def versions() -> dict[str, str]:
     """The libraries that carry the requests, for the environment block."""
@@ -64,12 +72,31 @@ def default_ca_file() -> str | None:
 
 
 class _Shard:
-    """A CurlMulti, how many transfers it has under way, and when libcurl wants to be called for them."""
+    """A CurlMulti, how many transfers it has under way, and when libcurl wants to be called for them.
 
-    __slots__ = ("active", "deadline_ns", "handles", "multi", "touched")
+    Its methods are kept bound: looking one up on a pycurl object costs as much as a small call.
+    """
+
+    __slots__ = (
+        "act",
+        "active",
+        "add_handle",
+        "deadline_ns",
+        "handles",
+        "info_read",
+        "multi",
+        "remove_handle",
+        "timeout",
+        "touched",
+    )
 
     def __init__(self) -> None:
         self.multi = pycurl.CurlMulti()
+        self.act = self.multi.socket_action
+        self.add_handle = self.multi.add_handle
+        self.remove_handle = self.multi.remove_handle
+        self.info_read = self.multi.info_read
+        self.timeout = self.multi.timeout
         self.active = 0
         self.handles = 0
         self.deadline_ns = _FAR_NS
@@ -84,12 +111,13 @@ class _Connection:
         "body",
         "body_bytes",
         "configured",
+        "getinfo",
         "handle",
         "head_size",
         "header_bytes",
         "header_lines",
+        "keeps",
         "overhead",
-        "reusable",
         "shard",
         "share",
         "sockets",
@@ -98,11 +126,12 @@ class _Connection:
     def __init__(self, shard: _Shard) -> None:
         self.shard = shard
         self.handle = pycurl.Curl()
+        self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
+        self.keeps = False  # somebody looks at bodies or headers
         self.share = pycurl.CurlShare()
         self.configured: Request | None = None
         self.active = False
         self.sockets = 0  # opened for the request under way
-        self.reusable = False  # the previous request left a live connection, as far as is known
         self.overhead: int | None = None  # bytes of a request's head that neither URL nor headers decide
         self.head_size: int | None = None  # of a request configured once and sent again and again
         self.body: list[bytes] = []
@@ -121,12 +150,13 @@ class HttpClient:
         self._clock = time.monotonic_ns
         self._shards: list[_Shard] = []
         self._connections: list[_Connection] = []
+        self._exchange_of: dict[pycurl.Curl, Exchange] = {}
         self._in_flight = 0
         self._touched: list[_Shard] = []
         self._ripe: list[_Shard] = []
         self._wake_ns = _FAR_NS
         self._ca_file = default_ca_file()
-        # Indexed by descriptor: what epoll watches, what libcurl wants, and for which shard.
+        # Indexed by descriptor: what epoll watches, what libcurl wants (both in libcurl's numbers), for which shard.
         self._registered: list[int] = []
         self._wanted: list[int] = []
         self._owner: list[_Shard | None] = []
@@ -149,11 +179,10 @@ class HttpClient:
         connection.active = True
         self._in_flight += 1
         shard.active += 1
-        multi = shard.multi
         exchange.issued_ns = self._clock()
-        multi.add_handle(connection.handle)
+        shard.add_handle(connection.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
-        if multi.socket_action(_TIMEOUT_SOCKET, 0)[1] < shard.active:
+        if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
             self._ripe.append(shard)
         if not shard.touched:
             shard.touched = True
@@ -164,8 +193,8 @@ class HttpClient:
         completed: list[Exchange] = []
         clock = self._clock
         if self._ripe:
-            for shard in self._ripe:
-                self._collect(shard, clock(), completed)
+            for ripe in self._ripe:
+                self._collect(ripe, clock(), completed)
             self._ripe.clear()
         begin_ns = clock()
         timeout_s = 0 if completed else self._until_libcurl_wants(begin_ns, timeout_s)
@@ -177,13 +206,11 @@ class HttpClient:
             if shard is None or wanted[fd] == _UNWANTED:
                 self._unregister(fd)
                 continue
-            running = shard.multi.socket_action(
-                fd, (1 if ready & READ else 0) | (2 if ready & WRITE else 0) | (4 if ready & ~5 else 0)
-            )[1]
+            bitmask = 1 if ready == READ else _curl_events(ready)
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
-            if running < shard.active:
+            if shard.act(fd, bitmask)[1] < shard.active:
                 now_ns = clock()
                 self._collect(shard, now_ns, completed)
                 if now_ns - begin_ns > BATCH_NS:
@@ -207,15 +234,17 @@ class HttpClient:
                 self._release(connection)
             connection.handle.unsetopt(pycurl.SHARE)
         with warnings.catch_warnings():
-            # pycurl cannot call back from a closing share: it says so and closes the sockets itself.
+            # pycurl cannot call back from a closing share or multi: it says so and closes the sockets itself.
             warnings.simplefilter("ignore", RuntimeWarning)
             for connection in self._connections:
                 connection.share.close()
-        for connection in self._connections:
-            connection.handle.close()
-        for shard in self._shards:
-            shard.multi.close()
+            for connection in self._connections:
+                connection.handle.close()
+            for shard in self._shards:
+                shard.multi.close()
+        self._poller.close()
         self._connections.clear()
+        self._exchange_of.clear()
         self._shards.clear()
 
     # -- when libcurl wants to be called --------------------------------------------------------------------
@@ -223,7 +252,7 @@ class HttpClient:
     def _until_libcurl_wants(self, now_ns: int, timeout_s: float) -> float:
         for shard in self._touched:
             shard.touched = False
-            ms = shard.multi.timeout()
+            ms = shard.timeout()
             shard.deadline_ns = _FAR_NS if ms < 0 else now_ns + ms * 1_000_000
             if shard.deadline_ns < self._wake_ns:
                 self._wake_ns = shard.deadline_ns
@@ -235,7 +264,7 @@ class HttpClient:
         for shard in self._shards:
             if shard.deadline_ns <= now_ns:
                 shard.deadline_ns = _FAR_NS
-                running = shard.multi.socket_action(_TIMEOUT_SOCKET, 0)[1]
+                running = shard.act(_TIMEOUT_SOCKET, 0)[1]
                 if not shard.touched:
                     shard.touched = True
                     self._touched.append(shard)
@@ -248,25 +277,25 @@ class HttpClient:
     def _collect(self, shard: _Shard, now_ns: int, completed: list[Exchange]) -> None:
         waiting = 1
         while waiting:
-            waiting, succeeded, failed = shard.multi.info_read()
+            waiting, succeeded, failed = shard.info_read()
             for handle in succeeded:
-                exchange = handle.exchange
+                exchange = self._exchange_of[handle]
                 exchange.done_ns = now_ns
-                self._finish(exchange, handle)
+                self._finish(exchange)
                 completed.append(exchange)
             for handle, curl_code, message in failed:
-                exchange = handle.exchange
+                exchange = self._exchange_of[handle]
                 exchange.done_ns = now_ns
                 self._finish_failed(exchange, handle, curl_code, message)
                 completed.append(exchange)
 
-    def _finish(self, exchange: Exchange, handle: "pycurl.Curl") -> None:
+    def _finish(self, exchange: Exchange) -> None:
         connection = exchange.transport_state
-        getinfo = handle.getinfo
+        getinfo = connection.getinfo
         exchange.error = 0
-        exchange.status = getinfo(pycurl.RESPONSE_CODE)
-        first_byte_us = getinfo(pycurl.STARTTRANSFER_TIME_T)
-        exchange.received_bytes = getinfo(pycurl.SIZE_DOWNLOAD_T) + getinfo(pycurl.HEADER_SIZE)
+        exchange.status = getinfo(_RESPONSE_CODE)
+        first_byte_us = getinfo(_FIRST_BYTE_US)
+        exchange.received_bytes = getinfo(_BODY_SIZE) + getinfo(_HEAD_SIZE)
         service_us = (exchange.done_ns - exchange.issued_ns) // 1000
         exchange.transfer_us = service_us - first_byte_us if service_us > first_byte_us else 0
         if connection.sockets or connection.head_size is None:
@@ -277,10 +306,14 @@ class HttpClient:
             exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
             exchange.ttfb_us = first_byte_us
             exchange.sent_bytes = connection.head_size
-        if connection.configured.settings.keep_body or connection.configured.settings.keep_headers:
+        if connection.keeps:
             self._hand_over_kept(exchange, connection)
-        connection.reusable = connection.configured.settings.keepalive
-        self._release(connection)
+        # As _release does; a call less for each request.
+        shard = connection.shard
+        shard.remove_handle(connection.handle)
+        connection.active = False
+        shard.active -= 1
+        self._in_flight -= 1
 
     def _finish_failed(self, exchange: Exchange, handle: "pycurl.Curl", curl_code: int, message: str) -> None:
         connection = exchange.transport_state
@@ -289,15 +322,17 @@ class HttpClient:
         exchange.status = 0
         exchange.received_bytes = handle.getinfo(pycurl.SIZE_DOWNLOAD_T) + handle.getinfo(pycurl.HEADER_SIZE)
         exchange.transfer_us = 0
+        exchange.error_text = message or pycurl.Curl.errstr(handle) or f"libcurl error {curl_code}"
         self._note_connection(exchange, connection, first_byte_us)
         exchange.error = error_code(
             curl_code,
             handle.getinfo(pycurl.OS_ERRNO),
+            exchange.error_text,
             connected=secured_us > 0,
             answer_began=exchange.received_bytes > 0,
         )
-        exchange.error_text = message or pycurl.Curl.errstr(handle)
-        connection.reusable = False
+        if connection.keeps:
+            self._hand_over_kept(exchange, connection)
         self._release(connection)
 
     def _note_connection(self, exchange: Exchange, connection: _Connection, first_byte_us: int) -> None:
@@ -349,7 +384,7 @@ class HttpClient:
 
     def _release(self, connection: _Connection) -> None:
         shard = connection.shard
-        shard.multi.remove_handle(connection.handle)
+        shard.remove_handle(connection.handle)
         connection.active = False
         shard.active -= 1
         self._in_flight -= 1
@@ -365,7 +400,7 @@ class HttpClient:
         self._connections.append(connection)
         connection.share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
         handle = connection.handle
-        handle.exchange = exchange
+        self._exchange_of[handle] = exchange
         exchange.transport_state = connection
         for option, value in (
             (pycurl.SHARE, connection.share),
@@ -381,7 +416,7 @@ class HttpClient:
 
     def _new_shard(self) -> _Shard:
         shard = _Shard()
-        shard.multi.setopt(pycurl.M_SOCKETFUNCTION, partial(self._want, shard))
+        shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._socket_callback(shard))
         shard.multi.setopt(pycurl.M_MAXCONNECTS, USERS_PER_SHARD * 4)
         self._shards.append(shard)
         return shard
@@ -419,6 +454,7 @@ class HttpClient:
             handle.setopt(pycurl.SSLCERT, str(settings.tls_cert))
         if settings.tls_key:
             handle.setopt(pycurl.SSLKEY, str(settings.tls_key))
+        connection.keeps = settings.keep_body or settings.keep_headers
         if settings.keep_body:
             handle.setopt(pycurl.WRITEFUNCTION, partial(_keep_body, connection))
         if settings.keep_headers:
@@ -426,18 +462,30 @@ class HttpClient:
 
     # -- libcurl's callbacks ------------------------------------------------------------------------------------
 
-    def _want(self, shard: _Shard, what: int, fd: int, _multi: object, _data: object) -> None:
+    def _socket_callback(self, shard: _Shard) -> Callable[[int, int, object, object], None]:
+        """What libcurl calls, twice a request, to say what it wants of a socket; the usual two cases first."""
+        wanted, registered, owner = self._wanted, self._registered, self._owner
+        remove = pycurl.POLL_REMOVE
+
+        def want(what: int, fd: int, _multi: object, _data: object) -> None:
+            if what == remove:
+                wanted[fd] = _UNWANTED
+            elif fd < len(wanted) and owner[fd] is shard and registered[fd] == what:
+                wanted[fd] = what
+            else:
+                self._watch(shard, what, fd)
+
+        return want
+
+    def _watch(self, shard: _Shard, what: int, fd: int) -> None:
         if fd >= len(self._wanted):
             self._grow(fd)
-        if what == pycurl.POLL_REMOVE:
-            self._wanted[fd] = _UNWANTED
-            return
         self._wanted[fd] = what
         self._owner[fd] = shard
-        mask = _EPOLL_EVENTS[what]
         registered = self._registered[fd]
-        if registered == mask:
+        if registered == what:
             return
+        mask = _EPOLL_EVENTS[what]
         try:
             (self._poller.modify if registered else self._poller.register)(fd, mask)
         except FileNotFoundError:
@@ -445,7 +493,7 @@ class HttpClient:
             self._poller.register(fd, mask)
         except FileExistsError:
             self._poller.modify(fd, mask)
-        self._registered[fd] = mask
+        self._registered[fd] = what
 
     def _grow(self, fd: int) -> None:
         more = max(fd + 1, 2 * len(self._wanted), 256) - len(self._wanted)
@@ -455,10 +503,8 @@ class HttpClient:
 
     def _unregister(self, fd: int) -> None:
         self._registered[fd] = 0
-        try:
+        with suppress(OSError):  # closed meanwhile, which takes it out of epoll by itself
             self._poller.unregister(fd)
-        except (FileNotFoundError, OSError):
-            pass  # closed meanwhile, which takes it out of epoll by itself
 
     def _close_socket(self, fd: int) -> int:
         if fd < len(self._wanted):
@@ -467,6 +513,11 @@ class HttpClient:
             self._owner[fd] = None
         os.close(fd)
         return 0
+
+
+def _curl_events(ready: int) -> int:
+    """epoll's events as libcurl's: readable, writable, and anything else as an error."""
+    return (1 if ready & READ else 0) | (2 if ready & WRITE else 0) | (4 if ready & ~(READ | WRITE) else 0)
 
 
 def _count_socket(connection: _Connection, _fd: int, _purpose: int) -> int:
@@ -500,12 +551,13 @@ def _parse_headers(lines: list[bytes]) -> dict[str, str]:
     return headers
 
 
-def _header_lines(request: Request) -> list[str]:
-    """The request's headers, and an empty one for each that libcurl would add by itself."""
+def _header_lines(request: Request) -> list[bytes]:
+    """The request's headers, and an empty one for each that libcurl would add by itself; as UTF-8, pycurl takes
+    text of ASCII only."""
     given = {line.partition(":")[0].strip().lower() for line in request.headers}
     # "Name:" would tell libcurl to leave the header out, "Name;" is how it is told to send it empty.
     lines = [
         line if line.partition(":")[2].strip() else line.partition(":")[0] + ";" for line in request.headers
     ]
     suppressed = [f"{name}:" for name in ("Expect", "Content-Type") if name.lower() not in given]
-    return [*lines, *suppressed]
+    return [line.encode() for line in (*lines, *suppressed)]

@@ -24,6 +24,7 @@ HAND_OVER_NS = 100_000_000
 # Due users started in one go before completions get their turn.
 STARTS_PER_PASS = 64
 _NEVER_NS = 1 << 62
+_UNBOUNDED = 1 << 62
 
 
 class RequestSource(Protocol):
@@ -76,7 +77,8 @@ class CaseLoad:
         self.source = source
         self.pacer = pacer
         self.expectation = expectation
-        self.iterations = iterations
+        self.constant = source.constant
+        self.iterations = _UNBOUNDED if iterations is None else iterations
         self.budget = budget
         self.end_ns = _NEVER_NS if end_ns is None else end_ns
         self.draw = draw
@@ -87,7 +89,8 @@ class CaseLoad:
         self.cut_ns = _NEVER_NS
         self.stopping = False
         self.users = 0  # begun and not ended
-        self.in_flight: set[Exchange] = set()
+        self.in_flight = 0
+        self.exchanges: list[Exchange] = []  # of every user that has begun
         self.max_in_flight = 0
         self.reached_end = False  # users were stopped by the planned end, not by running out of iterations
         self.next_start = self._advance()
@@ -116,11 +119,11 @@ class CaseLoad:
             self.next_start = None
             self.cut_ns = now_ns + self._graceful_stop_ns
 
-    def may_iterate(self, exchange: Exchange) -> bool:
-        """Whether the user may begin another iteration; takes it from the budget where there is one."""
-        if self.stopping or (self.iterations is not None and exchange.iteration >= self.iterations):
-            return False
-        return self.budget is None or self.budget.take()
+    def end_user(self, due_ns: int) -> None:
+        """A user is through: its iterations are done, or its next one would be due after the end."""
+        self.users -= 1
+        if due_ns >= self.end_ns and not self.stopping:
+            self.reached_end = True
 
 
 class LoadLoop:
@@ -161,8 +164,8 @@ class LoadLoop:
             completed = self._transport.poll(timeout_s if timeout_s > 0 else 0.0)
             if completed:
                 self._take(completed)
-            elif not self._transport.in_flight:
-                self._housekeeping_ns = min(self._housekeeping_ns, self._clock())
+            if not self._waiting and not self._transport.in_flight:
+                self._housekeeping_ns = 0  # everything may be over: look at once
 
     def _is_over(self) -> bool:
         return (
@@ -200,24 +203,28 @@ class LoadLoop:
         assert begun is not None
         due_ns, user = begun
         load.users += 1
-        self._iterate(Exchange(user, load.index, load), due_ns)
+        exchange = Exchange(user, load.index, load)
+        load.exchanges.append(exchange)
+        self._iterate(exchange, due_ns)
 
     def _iterate(self, exchange: Exchange, due_ns: int) -> None:
         """Begin the user's next iteration, or end the user."""
         load: CaseLoad = exchange.load
-        if due_ns >= load.end_ns:
-            load.reached_end = True
-            load.users -= 1
-            return
-        if not load.may_iterate(exchange):
-            load.users -= 1
+        if (
+            due_ns >= load.end_ns
+            or load.stopping
+            or exchange.iteration >= load.iterations
+            or (load.budget is not None and not load.budget.take())
+        ):
+            load.end_user(due_ns)
             return
         exchange.iteration += 1
         exchange.due_ns = due_ns
-        load.in_flight.add(exchange)
-        if len(load.in_flight) > load.max_in_flight:
-            load.max_in_flight = len(load.in_flight)
-        request = exchange.request = load.source.constant or load.source.request_for(exchange)
+        exchange.under_way = True
+        load.in_flight += 1
+        if load.in_flight > load.max_in_flight:
+            load.max_in_flight = load.in_flight
+        request = exchange.request = load.constant or load.source.request_for(exchange)
         self._transport.start(exchange, request)
 
     # -- completions ------------------------------------------------------------------------------------------
@@ -225,7 +232,6 @@ class LoadLoop:
     def _take(self, completed: list[Exchange]) -> None:
         for exchange in completed:
             load: CaseLoad = exchange.load
-            exchange.case = load.index
             if exchange.error:
                 self._on_failure(exchange, "", exchange.error_text)
             elif load.judges_more:
@@ -236,8 +242,9 @@ class LoadLoop:
         self._recorder.write(completed)
         for exchange in completed:
             load = exchange.load
-            load.in_flight.remove(exchange)
-            if load.immediate:
+            exchange.under_way = False
+            load.in_flight -= 1
+            if load.immediate or load.stopping or exchange.iteration >= load.iterations:
                 self._iterate(exchange, exchange.done_ns)
             else:
                 due_ns = load.pacer.next_due_ns(exchange.due_ns, exchange.done_ns, load.draw)
@@ -280,12 +287,17 @@ class LoadLoop:
 
     def _cut(self, load: CaseLoad, now_ns: int) -> None:
         """Give up what is still under way; it is recorded as interrupted, and in no total."""
-        cut = list(load.in_flight)
+        cut = [exchange for exchange in load.exchanges if exchange.under_way]
         for exchange in cut:
             self._transport.cut(exchange)
+            exchange.under_way = False
             exchange.done_ns = now_ns
-            exchange.status = exchange.error = 0
             exchange.flags = INTERRUPTED
+            # What the slot still holds of its last request is not true of this one.
+            exchange.status = exchange.error = 0
+            exchange.received_bytes = exchange.sent_bytes = 0
+            exchange.dns_us = exchange.connect_us = exchange.tls_us = exchange.ttfb_us = exchange.transfer_us = 0
+            exchange.attempts = 1
         self._recorder.write(cut)
         load.users -= len(cut)
-        load.in_flight.clear()
+        load.in_flight = 0

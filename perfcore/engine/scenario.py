@@ -7,13 +7,14 @@ iterations, and costs nothing per request; any other is rendered for the user an
 import base64
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from perfcore.engine.transport import Exchange, Request, RequestSettings
 from perfcore.suite.template import JsonTemplate, RenderContext, Template, compile_json, compile_text
 from perfcore.suite.test_case import BasicAuth, BearerAuth, TestCase
-from perfcore.suite.test_suite import TestSuite
+from perfcore.suite.test_suite import TestSuite, join_url
 
 # Characters that may stand in a URL; only what could never be sent (spaces, controls, non-ASCII) is encoded, so
 # that an endpoint or a value which is encoded already stays as it is.
@@ -125,18 +126,21 @@ def _joined(parts: list[_Part], finish: Callable[[list[str]], str | bytes]) -> _
     return _Part(render=lambda context: finish([_text(part.value(context)) for part in parts]))
 
 
-def absolute_url(base_url: str, endpoint: str) -> str:
-    """The endpoint under the base's path; an absolute one as it is."""
-    if urlsplit(endpoint).scheme in ("http", "https"):
-        return endpoint
-    if endpoint.startswith("?") or not endpoint:
-        return base_url + endpoint
-    return urljoin(base_url.rstrip("/") + "/", endpoint.lstrip("/"))
+def _sendable(url: str) -> str:
+    """The URL in ASCII: an international host name in its IDNA form, anything else percent-encoded."""
+    netloc = "" if url.isascii() else urlsplit(url).netloc
+    if not netloc.isascii():
+        userinfo, at, place = netloc.rpartition("@")
+        host, colon, port = place.partition(":")
+        with suppress(UnicodeError):  # no name at all; resolving it will say so
+            ascii_host = host.encode("idna").decode()
+            url = url.replace(netloc, f"{userinfo}{at}{ascii_host}{colon}{port}", 1)
+    return quote(url, safe=_URL_SAFE)
 
 
 def _compile_url(suite: TestSuite, case: TestCase) -> _Part:
     base_url = suite.base_url
-    endpoint = _part(compile_text(case.endpoint, suite.scope), lambda text: quote(text, safe=_URL_SAFE))
+    endpoint = _part(compile_text(case.endpoint, suite.scope), str)
     pairs = [
         (quote(str(name), safe=""), _part(compile_text(_plain(item), suite.scope), _query_value))
         for name, value in case.params.items()
@@ -144,8 +148,7 @@ def _compile_url(suite: TestSuite, case: TestCase) -> _Part:
     ]
 
     def finish(texts: list[str]) -> str:
-        url = absolute_url(base_url, texts[0])
-        url, _, _fragment = url.partition("#")
+        url, _, _fragment = _sendable(join_url(base_url, texts[0])).partition("#")
         query = "&".join(f"{name}={text}" for (name, _), text in zip(pairs, texts[1:], strict=True))
         if not query:
             return url

@@ -45,9 +45,9 @@ class Request:
 class Exchange:
     """A virtual user's slot: the request under way or just ended, and what is known of it.
 
-    The loop owns who and when (`user` to `due_ns`), the transport everything from `issued_ns` on. Instants are
-    CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a sample row.
-    `load` and `transport_state` belong to their owners alone.
+    The loop owns who and when (`user` to `due_ns`, `under_way`), the transport everything from `issued_ns` on.
+    Instants are CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a
+    sample row. `load` and `transport_state` belong to their owners alone.
     """
 
     __slots__ = (
@@ -75,6 +75,7 @@ class Exchange:
         "transfer_us",
         "transport_state",
         "ttfb_us",
+        "under_way",
         "user",
     )
 
@@ -86,6 +87,7 @@ class Exchange:
         self.iteration = 0
         self.render_context: Any = None
         self.request: Request | None = None
+        self.under_way = False
         self.due_ns = 0
         self.issued_ns = 0
         self.done_ns = 0

@@ -78,7 +78,7 @@ def worker_main(index: int, channel: socket.socket, supervisor_pid: int, job: Wo
     worker = _Worker(index, channel, job)
     try:
         worker.serve()
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the supervisor is told with its traceback
         worker.send({"crash": traceback.format_exc()})
         return 1
     return 0
@@ -125,7 +125,7 @@ class _Worker:
     def serve(self) -> None:
         while True:
             packet = self._channel.recv(PACKET_LIMIT)
-            message = json.loads(packet) if packet else {"quit": True}
+            message: dict[str, Any] = json.loads(packet) if packet else {"quit": True}
             if "quit" in message:
                 break
             self._run_phase(message["deals"])
@@ -188,7 +188,7 @@ class _Worker:
     def _set_gauges(self, loads: Sequence[CaseLoad]) -> None:
         for load in loads:
             self._memory.set_gauge(self._index, load.index, USERS, load.users)
-            self._memory.set_gauge(self._index, load.index, IN_FLIGHT, len(load.in_flight))
+            self._memory.set_gauge(self._index, load.index, IN_FLIGHT, load.in_flight)
             self._memory.set_gauge(self._index, load.index, MAX_IN_FLIGHT, load.max_in_flight)
 
     def _fold_stalled(self, rows: Rows) -> None:

@@ -88,7 +88,8 @@ class WorkerGroup:
             except BlockingIOError:
                 return messages
             except ConnectionResetError:
-                packet = b""
+                # It died with a message of ours unread; told once, before what it had still sent itself.
+                continue
             if not packet:
                 member.alive = False
                 return [*messages, None]

@@ -17,6 +17,7 @@ import psutil
 SAMPLE_EVERY_S = 1.0
 _MIB = 1024 * 1024
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
@@ -32,26 +33,27 @@ def cgroup_cpu_quota() -> float | None:
     """CPUs the control group grants, from this process's group up to the root; None without a limit."""
     limits = []
     try:
-        own = Path("/proc/self/cgroup").read_text()
+        own = _OWN_GROUPS.read_text()
     except OSError:
         return None
     for line in own.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            group = _CGROUP / path.lstrip("/")
-            for level in (group, *group.parents):
-                limits.append(_quota_v2(level / "cpu.max"))
-                if level == _CGROUP:
-                    break
+            limits += [_quota_v2(group) for group in _up_to_root(_CGROUP, path)]
         elif "cpu" in controllers.split(","):
-            limits.append(_quota_v1(_CGROUP / "cpu" / path.lstrip("/")))
-            limits.append(_quota_v1(_CGROUP / "cpu"))
+            limits += [_quota_v1(group) for group in _up_to_root(_CGROUP / "cpu", path)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _quota_v2(file: Path) -> float | None:
+def _up_to_root(root: Path, path: str) -> list[Path]:
+    group = root / path.lstrip("/")
+    levels = [group, *group.parents]
+    return levels[: levels.index(root) + 1]
+
+
+def _quota_v2(group: Path) -> float | None:
     try:
-        quota, period = file.read_text().split()[:2]
+        quota, period = (group / "cpu.max").read_text().split()[:2]
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         return None
@@ -113,6 +115,8 @@ class EnvironmentSampler:
                 continue
             try:
                 with process.oneshot():
+                    if process.status() == psutil.STATUS_ZOMBIE:
+                        raise psutil.ZombieProcess(process.pid)  # its load of 0 % would lower the average
                     self._worker_cpu[at].append(process.cpu_percent(None))
                     self._worker_rss[at] = max(self._worker_rss[at], process.memory_info().rss)
             except psutil.Error:
@@ -142,8 +146,13 @@ class EnvironmentSampler:
 
     def _steal_percent(self) -> float:
         now, before = psutil.cpu_times(), self._times_before
-        total = sum(now) - sum(before)
+        total = _host_time(now) - _host_time(before)
         return round(100 * (now.steal - before.steal) / total, 2) if total > 0 else 0.0
+
+
+def _host_time(times: Any) -> float:
+    # What guests got is in `user` and `nice` as well.
+    return float(sum(times) - times.guest - times.guest_nice)
 
 
 def _average(values: Sequence[float]) -> float:

@@ -24,24 +24,24 @@ BUCKETS = OCTAVES * SUB_BUCKETS
 LOWEST_S = 2.0**-20
 LARGEST_KEPT = 1000
 _BASE_INDEX = (1023 - 20) << 10
-_MANTISSA_SHIFT = np.uint64(42)
+_MANTISSA_SHIFT = 42
 
 # Words before the buckets.
 _COUNT, _SUM_NS, _SUM_US, _SQUARES_HIGH, _SQUARES_LOW, _UNDER, _OVER, _MIN_NS, _MAX_NS = range(9)
 _ADDITIVE = _OVER + 1
 _HEADER = 16
-# Squares of microseconds up to here (71 minutes) fit 64 bits.
+_LOW_WORD = 0xFFFF_FFFF
+# In the deviation, durations longer than this (71 minutes) count as this: up to here `_sum_of_squares` is exact.
 _LONGEST_SQUARED_US = 0xFFFF_FFFF
 WORDS = _HEADER + BUCKETS + LARGEST_KEPT
-_EMPTY_MIN = np.iinfo(np.int64).max
 
 Integers = NDArray[np.int64]
 
 
 def bucket_index(durations_ns: Integers) -> Integers:
-    """The bucket of each duration; below 0 and from BUCKETS on it is out of range. Zero is below."""
+    """The bucket of each duration; below 0 and from BUCKETS on it is out of range. Zero and less are below."""
     seconds = durations_ns * 1e-9
-    index: Integers = (seconds.view(np.uint64) >> _MANTISSA_SHIFT).astype(np.int64)
+    index: Integers = seconds.view(np.int64) >> _MANTISSA_SHIFT  # signed, so that less than zero stays below
     index -= _BASE_INDEX
     return index
 
@@ -56,7 +56,7 @@ def bucket_bounds_s(index: int) -> tuple[float, float]:
 class Distribution:
     """Durations in nanoseconds, over `words`: an int64 array of WORDS entries that may be shared memory.
 
-    A fresh array must be zero; `reset` makes any array a valid empty distribution.
+    All zeroes is the empty distribution. The sum holds up to 292 years of durations.
     """
 
     def __init__(self, words: Integers | None = None) -> None:
@@ -64,8 +64,6 @@ class Distribution:
         self._head = self.words[:_HEADER]
         self.buckets = self.words[_HEADER : _HEADER + BUCKETS]
         self._largest = self.words[_HEADER + BUCKETS :]
-        if self.count == 0:
-            self._head[_MIN_NS] = _EMPTY_MIN
 
     def add(self, durations_ns: Integers, index: Integers | None = None) -> None:
         """Count the durations. `index` is their bucket_index where the caller has it already."""
@@ -86,37 +84,45 @@ class Distribution:
 
     def _add_exact(self, durations_ns: Integers) -> None:
         head = self._head
+        lowest, highest = int(durations_ns.min()), int(durations_ns.max())
+        self._widen(lowest, highest)
         head[_COUNT] += durations_ns.size
         head[_SUM_NS] += int(durations_ns.sum())
-        # Squares of whole microseconds, in two words of 32 bits each, so that their sum is exact beyond 10⁹
-        # samples of an hour each and adds in any order.
         microseconds = np.minimum((durations_ns + 500) // 1000, _LONGEST_SQUARED_US)
         head[_SUM_US] += int(microseconds.sum())
-        squares = (microseconds * microseconds).view(np.uint64)
-        head[_SQUARES_HIGH] += int((squares >> np.uint64(32)).sum())
-        head[_SQUARES_LOW] += int((squares & np.uint64(0xFFFF_FFFF)).sum())
-        head[_MIN_NS] = min(int(head[_MIN_NS]), int(durations_ns.min()))
-        highest = int(durations_ns.max())
-        head[_MAX_NS] = max(int(head[_MAX_NS]), highest)
+        self._set_squares(self._squares_us + _sum_of_squares(microseconds))
         if highest > self._largest[0]:
             self._keep_largest(durations_ns)
+
+    def _widen(self, lowest_ns: int, highest_ns: int) -> None:
+        """Let the extremes include these; to be called before they are counted."""
+        head = self._head
+        head[_MIN_NS] = min(int(head[_MIN_NS]), lowest_ns) if self.count else lowest_ns
+        head[_MAX_NS] = max(int(head[_MAX_NS]), highest_ns) if self.count else highest_ns
+
+    @property
+    def _squares_us(self) -> int:
+        return (int(self._head[_SQUARES_HIGH]) << 32) + int(self._head[_SQUARES_LOW])
+
+    def _set_squares(self, squares_us: int) -> None:
+        # The low word never exceeds 32 bits, so the words do not tell in which parts the sum was made.
+        self._head[_SQUARES_HIGH] = squares_us >> 32
+        self._head[_SQUARES_LOW] = squares_us & _LOW_WORD
 
     def _keep_largest(self, durations_ns: Integers) -> None:
         candidates = durations_ns[durations_ns > self._largest[0]]
         merged = np.concatenate([self._largest, candidates])
-        if merged.size > LARGEST_KEPT:
-            merged = np.partition(merged, merged.size - LARGEST_KEPT)[-LARGEST_KEPT:]
         merged.sort()
-        self._largest[:] = merged
+        self._largest[:] = merged[-LARGEST_KEPT:]
 
     def merge(self, other: "Distribution") -> None:
         """Add another one's samples; exact, and the same in any order."""
         if not other.count:
             return
-        low, high = int(self._head[_MIN_NS]), int(self._head[_MAX_NS])
+        self._widen(int(other._head[_MIN_NS]), int(other._head[_MAX_NS]))
+        squares_us = self._squares_us + other._squares_us
         self._head[:_ADDITIVE] += other._head[:_ADDITIVE]
-        self._head[_MIN_NS] = min(low, int(other._head[_MIN_NS]))
-        self._head[_MAX_NS] = max(high, int(other._head[_MAX_NS]))
+        self._set_squares(squares_us)
         self.buckets += other.buckets
         self._keep_largest(other._largest)
 
@@ -126,26 +132,39 @@ class Distribution:
         Exact but for the extremes: the minimum is that of the lowest bucket left, and of the largest values only
         those remain that are known to belong to the rest.
         """
+        if part.count == self.count:
+            return Distribution()
         rest = Distribution(self.words.copy())
         rest._head[:_ADDITIVE] -= part._head[:_ADDITIVE]
+        rest._set_squares(self._squares_us - part._squares_us)
         rest.buckets -= part.buckets
+        rest._take_from_largest(part._largest)
+        rest._narrow()
+        return rest
+
+    def _take_from_largest(self, taken: Integers) -> None:
         values, counts = np.unique(self._largest, return_counts=True)
-        taken_values, taken_counts = np.unique(part._largest, return_counts=True)
+        taken_values, taken_counts = np.unique(taken, return_counts=True)
         positions = np.searchsorted(values, taken_values)
         known = (positions < values.size) & (values[np.minimum(positions, values.size - 1)] == taken_values)
         counts[positions[known]] -= np.minimum(counts[positions[known]], taken_counts[known])
         left = np.repeat(values, counts)
-        rest._largest[:] = 0
+        self._largest[:] = 0
         if left.size:
-            rest._largest[-left.size :] = left
-        filled = np.flatnonzero(rest.buckets)
-        if filled.size:
-            lowest_s, highest_s = bucket_bounds_s(int(filled[0]))[0], bucket_bounds_s(int(filled[-1]))[1]
-            rest._head[_MIN_NS] = max(int(self._head[_MIN_NS]), int(lowest_s * 1e9))
-            rest._head[_MAX_NS] = int(rest._largest[-1]) or min(
-                int(self._head[_MAX_NS]), int(highest_s * 1e9)
-            )
-        return rest
+            self._largest[-left.size :] = left
+
+    def _narrow(self) -> None:
+        """Bring the extremes to the samples that are left, as far as they are known."""
+        head = self._head
+        filled = np.flatnonzero(self.buckets)
+        if filled.size and not head[_UNDER]:
+            lowest_s = bucket_bounds_s(int(filled[0]))[0]
+            head[_MIN_NS] = max(int(head[_MIN_NS]), int(lowest_s * 1e9))
+        if self._largest[-1] > 0:
+            head[_MAX_NS] = self._largest[-1]
+        elif not head[_OVER]:
+            highest_s = bucket_bounds_s(int(filled[-1]))[1] if filled.size else LOWEST_S
+            head[_MAX_NS] = min(int(head[_MAX_NS]), math.ceil(highest_s * 1e9))
 
     @property
     def count(self) -> int:
@@ -172,9 +191,8 @@ class Distribution:
         """Standard deviation (divided by n) of the samples rounded to microseconds; None without any sample."""
         if not self.count:
             return None
-        squares_us = (int(self._head[_SQUARES_HIGH]) << 32) + int(self._head[_SQUARES_LOW])
         # In integers up to the division: a small deviation of large values does not drown in their squares.
-        numerator = self.count * squares_us - int(self._head[_SUM_US]) ** 2
+        numerator = self.count * self._squares_us - int(self._head[_SUM_US]) ** 2
         return math.sqrt(Fraction(numerator, self.count**2)) * 1000
 
     def quantile_ns(self, quantile: Fraction) -> float | None:
@@ -206,9 +224,18 @@ class Distribution:
     def rank_above(self, duration_ns: int) -> int:
         """How many samples lie in buckets below that of `duration_ns`: ranks beyond it are that long or longer."""
         index = int(bucket_index(np.array([duration_ns], np.int64))[0])
-        return int(self._head[_UNDER]) + int(self.buckets[: max(0, min(index, BUCKETS))].sum())
+        return 0 if index < 0 else int(self._head[_UNDER]) + int(self.buckets[:index].sum())
 
     def sparse(self) -> tuple[list[int], list[int]]:
         """The buckets that hold something: their indices and their counts."""
         filled = np.flatnonzero(self.buckets)
         return filled.tolist(), self.buckets[filled].tolist()
+
+
+def _sum_of_squares(values: Integers) -> int:
+    """Exact for values below 2³²."""
+    longest = max(int(values.max()), -int(values.min()))
+    if longest * longest * values.size < 2**63:
+        return int(np.dot(values, values))
+    high, low = values >> 16, values & 0xFFFF
+    return (int(np.dot(high, high)) << 32) + (int(np.dot(high, low)) << 17) + int(np.dot(low, low))

@@ -19,7 +19,9 @@ from perfcore.metrics.histogram import Distribution, bucket_index
 from perfcore.metrics.samples import Rows
 from perfcore.metrics.timeline import Timeline
 
-PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
+_CONNECT_PHASES = ("dns", "connect", "tls")
+_ANSWER_PHASES = ("ttfb", "transfer")
+PHASES = (*_CONNECT_PHASES, *_ANSWER_PHASES)
 DISTRIBUTIONS = ("response", "service", "failed", "connected", "lag", *PHASES)
 _COUNTERS = (
     "requests",
@@ -111,31 +113,44 @@ class TestFigures:
             rows = rows[~interrupted]
             if not rows.size:
                 return
-        columns = _Columns(rows, self.planned_end_ns)
+        columns = _Columns(rows)
         self._fold_counts(columns)
         self._fold_durations(columns)
 
     def _fold_counts(self, c: "_Columns") -> None:
-        self._count("requests", c.rows.size)
-        self._count("failed_requests", int(np.count_nonzero(c.failed)))
-        self._count("attempts", int(c.rows["attempts"].sum(dtype=np.int64)))
-        self._count("retried", int(np.count_nonzero(c.rows["attempts"] > 1 + c.resent)))
-        self._count("resent", int(np.count_nonzero(c.resent)))
+        requests, failed = c.rows.size, int(np.count_nonzero(c.failed))
+        self._count("requests", requests)
+        self._count("failed_requests", failed)
+        self._count_attempts(c)
         self._count("connections", int(np.count_nonzero(c.connected)))
         self._count("received_bytes", int(c.rows["received_bytes"].sum()))
         self._count("sent_bytes", int(c.rows["sent_bytes"].sum()))
         self._count("busy_ns", int(c.service_ns.sum()))
-        self._count("censored", int(np.count_nonzero(c.censored)))
-        self._count("completed_in_plan", int(np.count_nonzero(c.in_plan)))
-        self._count("succeeded_in_plan", int(np.count_nonzero(c.in_plan & ~c.failed)))
-        answered = c.rows["status"][c.error == 0] if not c.failed.any() else c.rows["status"][c.answered]
-        self.status_counts += np.bincount(answered, minlength=_STATUSES)[:_STATUSES]
-        if c.failed.any():
+        status = c.rows["status"]
+        if failed:
+            status = status[c.answered]
             self.error_counts += np.bincount(c.error[c.failed], minlength=_ERRORS)
+            self._count("censored", int(np.count_nonzero(c.censored)))
             if c.censored.any():
                 self._note_earlier(_SHORTEST_CENSORED_NS, int(c.response_ns[c.censored].min()))
-        self._note_earlier(_FIRST_DUE_NS, int(c.rows["due_ns"].min()))
-        self._instants[_LAST_DONE_NS] = max(int(self._instants[_LAST_DONE_NS]), int(c.done_ns.max()))
+        self.status_counts += np.bincount(np.minimum(status, _STATUSES - 1), minlength=_STATUSES)
+        self._note_earlier(_FIRST_DUE_NS, int(c.due_ns.min()))
+        last_done_ns = int(c.done_ns.max())
+        self._instants[_LAST_DONE_NS] = max(int(self._instants[_LAST_DONE_NS]), last_done_ns)
+        if self.planned_end_ns is None or last_done_ns <= self.planned_end_ns:
+            self._count("completed_in_plan", requests)
+            self._count("succeeded_in_plan", requests - failed)
+        else:
+            in_plan = c.done_ns <= self.planned_end_ns
+            self._count("completed_in_plan", int(np.count_nonzero(in_plan)))
+            self._count("succeeded_in_plan", int(np.count_nonzero(in_plan & ~c.failed)))
+
+    def _count_attempts(self, c: "_Columns") -> None:
+        attempts = np.ascontiguousarray(c.rows["attempts"])
+        self._count("attempts", int(attempts.sum(dtype=np.int64)))
+        self._count("resent", int(np.count_nonzero(c.resent)))
+        if attempts.max() > 1:
+            self._count("retried", int(np.count_nonzero(attempts > 1 + c.resent)))
 
     def _note_earlier(self, word: int, value: int) -> None:
         known = int(self._instants[word])
@@ -165,11 +180,16 @@ class TestFigures:
         self._fold_phases(c)
 
     def _fold_phases(self, c: "_Columns") -> None:
-        for phase in PHASES:
-            microseconds = c.rows[f"{phase}_us"]
-            present = microseconds[microseconds > 0]
-            if present.size:
-                self.distributions[phase].add(present.astype(np.int64) * 1000)
+        # Every answer was waited for and transferred, if in less than a microsecond; few requests had to connect.
+        answered = c.rows if c.headline is None else c.rows[c.answered]
+        for phase in _ANSWER_PHASES:
+            self.distributions[phase].add(np.multiply(answered[f"{phase}_us"], 1000, dtype=np.int64))
+        if c.connected.any():
+            connected = c.rows[c.connected]
+            for phase in _CONNECT_PHASES:
+                microseconds = connected[f"{phase}_us"]
+                present = microseconds[microseconds > 0]
+                self.distributions[phase].add(np.multiply(present, 1000, dtype=np.int64))
 
     def merge(self, other: "TestFigures") -> None:
         """Add another part of the same test."""
@@ -194,31 +214,27 @@ class TestFigures:
 
 
 class _Columns:
-    """The columns of a block of rows that more than one figure needs."""
+    """The columns of a block of rows that more than one figure needs, each copied once from the wide rows."""
 
-    def __init__(self, rows: Rows, planned_end_ns: int | None) -> None:
+    def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.error = rows["error"]
+        self.due_ns: Integers = np.ascontiguousarray(rows["due_ns"])
         self.done_ns: Integers = np.ascontiguousarray(rows["done_ns"])
-        issued = np.ascontiguousarray(rows["issued_ns"])
-        due = np.ascontiguousarray(rows["due_ns"])
-        self.response_ns: Integers = self.done_ns - due
-        self.service_ns: Integers = self.done_ns - issued
-        self.lag_ns: Integers = issued - due
-        self.failed = self.error != outcomes.NONE
-        flags = rows["flags"]
+        issued_ns: Integers = np.ascontiguousarray(rows["issued_ns"])
+        self.response_ns: Integers = self.done_ns - self.due_ns
+        self.service_ns: Integers = self.done_ns - issued_ns
+        self.lag_ns: Integers = issued_ns - self.due_ns
+        flags = np.ascontiguousarray(rows["flags"])
         self.connected = (flags & samples.CONNECTED) != 0
         self.resent = (flags & samples.RESENT) != 0
-        timed_out = (self.error == outcomes.TIMEOUT) | (self.error == outcomes.CONNECT_TIMEOUT)
-        self.censored = timed_out
-        self.answered = ~self.failed | (self.error > outcomes.LAST_TRANSPORT_KIND)
-        self.in_plan = (
-            np.ones(rows.size, np.bool_) if planned_end_ns is None else self.done_ns <= planned_end_ns
-        )
-        # None: all of them, the usual case.
+        self.error = np.ascontiguousarray(rows["error"])
+        self.failed = self.error != outcomes.NONE
+        # None: all of them, the usual case; `answered` and `censored` are then not looked at.
         self.headline: NDArray[np.bool_] | None = None
         if self.failed.any():
-            self.headline = ~self.failed | timed_out | (self.error == outcomes.MAX_TIME)
+            self.answered = ~self.failed | (self.error > outcomes.LAST_TRANSPORT_KIND)
+            self.censored = (self.error == outcomes.TIMEOUT) | (self.error == outcomes.CONNECT_TIMEOUT)
+            self.headline = ~self.failed | self.censored | (self.error == outcomes.MAX_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +281,7 @@ class MetricsCollector:
         """Add another collector or a snapshot of one. Raises ValueError when the layouts differ."""
         if other.layout != self.layout:
             raise ValueError(f"a collector of layout {self.layout} cannot take one of {other.layout}")
+        self._sequence += 1
         source = (
             other if isinstance(other, MetricsCollector) else MetricsCollector(len(self.tests), other.words)
         )

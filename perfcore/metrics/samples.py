@@ -251,11 +251,11 @@ class SampleReader:
 class SampleFile:
     """`--samples`: every row that the supervisor or a stalled worker folds is first appended to a file.
 
-    Each process writes a file of its own, as raw rows; `join` makes the one `samples.npy` of them.
+    Each process writes a file of its own, as raw rows; `join_sample_files` makes the one `samples.npy` of them.
     """
 
     def __init__(self, path: str, limit_bytes: int) -> None:
-        self._file = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
         self._left = limit_bytes
         self.dropped_rows = 0
 
@@ -263,6 +263,7 @@ class SampleFile:
         whole = min(len(rows), self._left // ROW_BYTES)
         if whole:
             self._file.write(np.ascontiguousarray(rows[:whole]).data)
+            self._file.flush()  # a worker that dies has counted these rows; they stay in the file as well
             self._left -= whole * ROW_BYTES
         self.dropped_rows += len(rows) - whole
 
@@ -273,9 +274,11 @@ class SampleFile:
 def join_sample_files(paths: Iterable[str], destination: str, limit_bytes: int) -> int:
     """Write one `.npy` file of dtype SAMPLE, in the order of the files; returns how many rows went beyond the limit.
 
-    Row by row of what is mapped, so that gigabytes of samples are never in memory at once.
+    Row by row of what is mapped, so that gigabytes of samples are never in memory at once. A row that its writer
+    died in, at the end of a file, is left out.
     """
-    parts = [np.memmap(path, SAMPLE, "r") for path in paths if os.path.getsize(path)]
+    lengths = {path: os.path.getsize(path) // ROW_BYTES for path in paths}
+    parts = [np.memmap(path, SAMPLE, "r", shape=(length,)) for path, length in lengths.items() if length]
     total = sum(len(part) for part in parts)
     kept = min(total, limit_bytes // ROW_BYTES)
     if not kept:

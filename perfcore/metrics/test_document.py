@@ -51,6 +51,8 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     timing["censored"] = figures.counter("censored")
     timing["censored_percentiles"] = censored_percentiles(figures, facts.further_percentiles)
     further = facts.further_percentiles
+    service_time = timing_document(figures.distributions["service"], further)
+    service_time["censored"] = figures.counter("censored")
     document = {
         "name": facts.name,
         "request": facts.request,
@@ -66,7 +68,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "requests_per_second": _rate(figures.counter("completed_in_plan"), load_s),
         "success_per_second": _rate(figures.counter("succeeded_in_plan"), load_s),
         "timing": timing,
-        "service_time": timing_document(figures.distributions["service"], further),
+        "service_time": service_time,
         "timing_failed": timing_document(figures.distributions["failed"], further),
         "timing_reused": timing_document(figures.reused_response(), further),
         "schedule_lag": _lag_document(figures.distributions["lag"]),
@@ -95,7 +97,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
             "completed": total,
             "failed": failed,
             "interrupted": figures.counter("interrupted"),
-            "timing": timing_document(figures.distributions["response"], further),
+            "timing": dict(timing),
         },
         "steps": {},
         "timeline": timeline_document(figures),
@@ -107,11 +109,14 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
 
 
 def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, float]:
-    """Time of load, to the planned end or else to the last completion, and what came after it."""
+    """Time of load, to the planned end or else to the last completion, and what came after it.
+
+    A completion beyond the planned end shows that the load lasted until then, whatever ended it.
+    """
     start = figures.start_ns
     end = max(figures.last_done_ns or start, start)
     planned_end = figures.planned_end_ns
-    if planned_end is None or not facts.reached_planned_end:
+    if planned_end is None or not (facts.reached_planned_end or end > planned_end):
         return (end - start) / 1e9, 0.0
     return (planned_end - start) / 1e9, max(0, end - planned_end) / 1e9
 

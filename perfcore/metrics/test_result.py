@@ -24,7 +24,9 @@ class Record(dict[str, Any]):
 
 
 def as_record(value: Any) -> Any:
-    """The same JSON value with a Record for every object in it."""
+    """The same JSON value with a Record for every object in it; a Record is taken as it is."""
+    if isinstance(value, Record):
+        return value
     if isinstance(value, Mapping):
         return Record((key, as_record(item)) for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -44,10 +44,12 @@ class Timeline:
     def add(self, since_start_ns: Integers, failed: NDArray[np.bool_]) -> None:
         """Count requests that ended at these instants, and which of them failed."""
         slices = self._slice_of(since_start_ns)
-        reached = int(slices.max()) + 1
-        self._slices[:reached, _REQUESTS] += np.bincount(slices, minlength=reached)
+        first = int(slices.min())
+        counts = np.bincount(slices - first)
+        reached = slice(first, first + counts.size)
+        self._slices[reached, _REQUESTS] += counts
         if failed.any():
-            self._slices[:reached, _FAILURES] += np.bincount(slices[failed], minlength=reached)
+            self._slices[reached, _FAILURES] += np.bincount(slices[failed] - first, minlength=counts.size)
 
     def add_durations(self, since_start_ns: Integers, durations_ns: Integers, fine_index: Integers) -> None:
         """Count durations (with their bucket_index) in the slices in which they ended."""
@@ -127,8 +129,8 @@ class Timeline:
         ]
 
     def recent(self, since_start_ns: int, span_ns: int) -> "RecentFigures":
-        """Figures over the last whole slices before an instant, for a progress line."""
-        last = min(max(0, since_start_ns // self.slice_ns), SLICES - 1)
+        """Figures over the slices of the last `span_ns` before an instant, for a progress line."""
+        last = max(0, since_start_ns // self.slice_ns)
         first = max(0, last - max(1, span_ns // self.slice_ns))
         window = self._slices[first : last + 1]
         length_s = max(since_start_ns - first * self.slice_ns, 1) / 1e9

@@ -11,10 +11,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from perfcore.errors import SuiteError
+from perfcore.suite.masker import Masker, scope_secrets
 from perfcore.suite.merging import Origins, merge_defaults, merge_environment
 from perfcore.suite.mistakes import KeyPath, Mistake, ModelError, shown, suggestion, told
 from perfcore.suite.request_check import REQUEST_KEYS, request_mistakes, variable_mistakes
@@ -153,7 +155,9 @@ class _Loader:
         suite = self._make(settled, scope, source)
         self._check_requests(settled, scope)
         if self._found or suite is None:
-            raise SuiteError(self._lines())
+            secrets = merged.get("secrets")
+            names = [name for name in secrets if isinstance(name, str)] if isinstance(secrets, list) else []
+            raise SuiteError(self._lines(Masker(scope_secrets(names, scope))))
         return suite
 
     def _top(self) -> dict[str, Any]:
@@ -296,17 +300,12 @@ class _Loader:
         place = self._document.place_of((_TOP, *path))
         self._found.append((place, Mistake(path, mistake.text)))
 
-    def _lines(self) -> list[str]:
-        """Each mistake once, by place."""
-        return list(
-            dict.fromkeys(
-                _line(self._label, place, mistake) for place, mistake in sorted(self._found, key=_order)
-            )
-        )
-
-
-def _order(entry: tuple[Place, Mistake]) -> Place:
-    return entry[0]
+    def _lines(self, masker: Masker | None = None) -> list[str]:
+        """Each mistake once, by place, without secrets."""
+        lines = []
+        for place, (path, text) in sorted(self._found, key=itemgetter(0)):
+            lines.append(_line(self._label, place, Mistake(path, masker.text(text) if masker else text)))
+        return list(dict.fromkeys(lines))
 
 
 def _wants_text(path: KeyPath) -> bool:

@@ -21,7 +21,10 @@ from perfcore.suite.secret_names import (
     MASK,
     SCHEMES,
     URL_HEADERS,
+    URL_PARAMETER,
+    USERINFO,
     looks_secret,
+    mask_url,
     only_references,
 )
 from perfcore.suite.template import Scope, TemplateError, compile_text, text_of
@@ -32,9 +35,6 @@ SHORTEST_IN_TEXT = 4
 # Lines of a secret of several lines (a key file) are secrets too, unless they are as short as a marker.
 _SHORTEST_LINE = 16
 
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@\s]*)@")
-_URL_PARAMETER = re.compile(r"([?&;#])([^=&;#?\s]+)=([^&;#\s]*)")
-
 
 class Masker:
     """Replaces secret values by `***`. Made once; safe to use from any process."""
@@ -42,7 +42,7 @@ class Masker:
     def __init__(self, values: Iterable[str] = ()) -> None:
         forms = {form for value in values if value.strip() for form in _forms(value)}
         usable = sorted((form for form in forms if len(form) >= SHORTEST_IN_TEXT), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, usable))) if usable else None
+        self._pattern = re.compile("|".join(map(_any_case_of_percent, usable))) if usable else None
 
     @classmethod
     def for_suite(cls, suite: TestSuite, environ: Mapping[str, str] | None = None) -> "Masker":
@@ -64,8 +64,7 @@ class Masker:
 
     def url(self, url: str) -> str:
         """The URL without user, password, and values of parameters whose names announce a secret."""
-        url = _USERINFO.sub(lambda match: f"{match[1]}{MASK}@", url)
-        return self.text(_URL_PARAMETER.sub(_masked_parameter, url))
+        return self.text(mask_url(url))
 
     def field(self, name: str, value: object) -> object:
         """A value of a body, form or query, masked whole when its name announces a secret, else inside."""
@@ -78,19 +77,16 @@ class Masker:
         return self.text(value) if isinstance(value, str) else value
 
 
-def _masked_parameter(match: re.Match[str]) -> str:
-    start, name, value = match.groups()
-    keep = not looks_secret(unquote_plus(name)) or only_references(value)
-    return match[0] if keep else f"{start}{name}={MASK}"
+def _any_case_of_percent(form: str) -> str:
+    """A pattern for the text; what percent-encoding may write in either case matches in both."""
+    return re.sub(r"%[0-9A-F]{2}", lambda match: f"(?i:{match[0]})", re.escape(form))
 
 
 def _forms(value: str) -> Iterator[str]:
     """The value, and as percent-encoding, JSON, HTML, Python and base64 write it."""
     with suppress(UnicodeEncodeError):
         encoded = value.encode()
-        for percent in (quote(value, safe=""), quote(value), quote_plus(value)):
-            yield percent
-            yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), percent)
+        yield from (quote(value, safe=""), quote(value), quote_plus(value))
         for code in (base64.b64encode(encoded), base64.urlsafe_b64encode(encoded)):
             yield code.decode()
             yield code.decode().rstrip("=")
@@ -106,18 +102,20 @@ def _forms(value: str) -> Iterator[str]:
 
 def _secret_values(suite: TestSuite, environ: Mapping[str, str]) -> Iterator[str]:
     scope = suite.scope
-    for name in suite.secrets:
-        if name in environ:
-            yield environ[name]
-        if scope.knows(name):
-            yield from _variable_values(name, scope)
-    for name in (*scope.variables, *scope.given):
-        if looks_secret(name):
-            yield from _variable_values(name, scope)
+    yield from (environ[name] for name in suite.secrets if name in environ)
     yield from _url_secrets(suite.base_url)
     for case in suite.tests:
         yield from _case_secrets(case, scope)
     # Last: compiling the texts above has read every file that a request takes.
+    yield from scope_secrets(suite.secrets, scope)
+
+
+def scope_secrets(secrets: Iterable[str], scope: Scope) -> Iterator[str]:
+    """The values of these names, of variables whose names announce a secret, and of the files read so far."""
+    announced = [name for name in (*scope.variables, *scope.given) if looks_secret(name)]
+    for name in (*secrets, *announced):
+        if scope.knows(name):
+            yield from _variable_values(name, scope)
     yield from scope.used_files.values()
 
 
@@ -178,9 +176,9 @@ def _credentials(value: str, name: str) -> Iterator[str]:
 
 
 def _url_secrets(url: str) -> Iterator[str]:
-    for match in _USERINFO.finditer(url):
+    for match in USERINFO.finditer(url):
         yield unquote_plus(match[2].partition(":")[2] or match[2])
-    for match in _URL_PARAMETER.finditer(url):
+    for match in URL_PARAMETER.finditer(url):
         if looks_secret(unquote_plus(match[2])):
             yield unquote_plus(match[3])
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from perfcore.suite.field_types import has_line_break
 from perfcore.suite.mistakes import KeyPath, Mistake, shown
+from perfcore.suite.secret_names import mask_url
 from perfcore.suite.template import (
     JsonTemplateError,
     Scope,
@@ -89,13 +90,12 @@ def _wrong_endpoint(template: Template, base_url: str) -> str | None:
     start = template.prefix
     scheme = _SCHEME.match(start)
     if scheme and scheme.group(1).lower() not in ("http", "https"):
-        return f"{shown(start)} is neither http nor https"
+        return f"{shown(mask_url(start))} is neither http nor https"
     if scheme and template.constant is not None:
         return _wrong_url(template.constant)
     if not scheme and not base_url and (template.constant is not None or start.startswith("/")):
-        return (
-            f"{shown(start)} is only a path; give the suite a base_url, or write http://… or https://… here"
-        )
+        ways_out = "give the suite a base_url, or write http://… or https://… here"
+        return f"{shown(mask_url(start))} is only a path; {ways_out}"
     return None
 
 
@@ -103,6 +103,6 @@ def _wrong_url(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        return f"{shown(url)} is not a URL: {error}"
-    return None if usable else f"{shown(url)} has no host or no usable port"
+    except ValueError:
+        return f"{shown(mask_url(url))} is not a URL: its host or port cannot be read"
+    return None if usable else f"{shown(mask_url(url))} has no host or no usable port"

@@ -1,10 +1,14 @@
 """Which names announce a secret, and which texts hold none of their own."""
 
 import re
+from urllib.parse import unquote_plus
 
 from perfcore.suite.template_syntax import NamePart, TemplateSyntaxError, parse
 
 MASK = "***"
+
+USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@\s]*)@")
+URL_PARAMETER = re.compile(r"([?&;#])([^=&;#?\s]+)=([^&;#\s]*)")
 
 _SECRET_PART = re.compile(
     r"passw|passphrase|passcode|secret|token|api-?key|access-?key|private-?key|subscription-?key|credential|"
@@ -32,6 +36,17 @@ def looks_secret(name: str) -> bool:
     separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
     plain = re.sub(r"[^a-z0-9]+", "-", separated.lower()).strip("-")
     return bool(_SECRET_PART.search(plain) or _SECRET_WORD.search(plain))
+
+
+def mask_url(url: str) -> str:
+    """The URL without user, password, and values of parameters whose names announce a secret."""
+    return URL_PARAMETER.sub(_masked_parameter, USERINFO.sub(lambda match: f"{match[1]}{MASK}@", url))
+
+
+def _masked_parameter(match: re.Match[str]) -> str:
+    start, name, value = match.groups()
+    keep = not looks_secret(unquote_plus(name)) or only_references(value)
+    return match[0] if keep else f"{start}{name}={MASK}"
 
 
 def only_references(text: str) -> bool:

@@ -16,6 +16,7 @@ from perfcore.suite.mistakes import shown
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\((.*)\)", re.DOTALL)
 _ARGUMENT = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)"|([^,'"]*?))\s*(,|$)""", re.DOTALL)
+_BRACE = re.compile(r"\$\{|\}")
 _INTEGER = re.compile(r"[-+]?\d{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?")
 # Nobody nests defaults deeper; the bound keeps hostile text away from Python's recursion limit.
@@ -76,18 +77,12 @@ def parse(text: str, depth: int = 0) -> tuple[Part, ...]:
 
 
 def _closing_brace(text: str, start: int) -> int:
-    """Where the `${` at `start` closes; `${…}` inside and braces inside quotes of a call are skipped."""
-    depth, position = 0, start
-    while position < len(text):
-        if text.startswith("${", position):
-            depth += 1
-            position += 2
-            continue
-        if text[position] == "}":
-            depth -= 1
-            if depth == 0:
-                return position
-        position += 1
+    """Where the `${` at `start` closes; each `${` inside has a closing brace of its own."""
+    depth = 0
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace.group() == "${" else -1
+        if depth == 0:
+            return brace.start()
     raise TemplateSyntaxError(
         f"{shown(text[start:])} has no closing }}; a dollar sign before {{ is written $$"
     )

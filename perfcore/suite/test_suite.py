@@ -19,6 +19,7 @@ from perfcore.suite.field_types import Name, Text, TextMap, read_list, read_text
 from perfcore.suite.mistakes import Mistake, ModelError, shown, suggestion
 from perfcore.suite.model import SuiteModel, nested
 from perfcore.suite.request_check import request_mistakes, variable_mistakes
+from perfcore.suite.secret_names import mask_url
 from perfcore.suite.template_syntax import NAME
 from perfcore.suite.test_case import TestCase, result_key
 from perfcore.suite.text_template import Scope
@@ -33,19 +34,20 @@ def read_base_url(value: object) -> str:
         return EMBEDDED
     if value is None or value == "":
         return ""
+    told = shown(mask_url(value) if isinstance(value, str) else value)
     if not isinstance(value, str) or not _ABSOLUTE.match(value):
-        raise ValueError(f"{shown(value)} is not an absolute URL; {_URL_FORMS}")
+        raise ValueError(f"{told} is not an absolute URL; {_URL_FORMS}")
     if not value.isprintable() or " " in value:
-        raise ValueError(f"{shown(value)} holds a space or a control character")
+        raise ValueError(f"{told} holds a space or a control character")
     try:
         parts = urlsplit(value)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        raise ValueError(f"{shown(value)} is not a URL: {error}") from None
+    except ValueError:
+        raise ValueError(f"{told} is not a URL: its host or port cannot be read") from None
     if not usable:
-        raise ValueError(f"{shown(value)} has no host or no usable port")
+        raise ValueError(f"{told} has no host or no usable port")
     if parts.query or parts.fragment:
-        raise ValueError(f"{shown(value)} has a query or a fragment; use params: on the tests")
+        raise ValueError(f"{told} has a query or a fragment; use params: on the tests")
     return value
 
 
@@ -118,6 +120,11 @@ class TestSuite(SuiteModel):
         suite = cls(**data)
         suite._scope, suite._source = scope, source
         return suite
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        # Variables and tests may hold a secret, and a repr ends up in tracebacks.
+        yield "name", self.name
+        yield "tests", list(self.tests)
 
     @property
     def scope(self) -> Scope:

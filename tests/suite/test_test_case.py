@@ -190,7 +190,7 @@ def test_a_mistake_says_where_it_is_and_what_would_be_right(keys, line):
 
 
 def test_all_mistakes_are_told_at_once():
-    assert len(mistakes(method="FETCH", timeout=-1, iterations=0, body="x", form={}, tls={"verfy": 1})) == 6
+    assert len(mistakes(method="FETCH", timeout=-1, iterations=0, body="x", form={}, tls={"verfy": 1})) == 5
 
 
 def test_a_missing_name_is_told_without_one():

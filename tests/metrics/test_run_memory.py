@@ -1,0 +1,70 @@
+"""The memory that workers and supervisor share."""
+
+import os
+
+import numpy as np
+
+from perfcore.metrics.run_memory import (
+    FOLDED_BLOCKS,
+    FOLDING,
+    IN_FLIGHT,
+    MAX_IN_FLIGHT,
+    USERS,
+    RunMemory,
+)
+from perfcore.metrics.samples import SampleReader, SampleWriter
+
+from .rows import rows_of, samples_of
+
+
+def test_every_gauge_and_word_has_a_place_of_its_own():
+    memory = RunMemory(workers=3, tests=2)
+    expected = {}
+    for worker in range(3):
+        for which in (FOLDED_BLOCKS, FOLDING):
+            expected[worker, which] = 1000 * (worker + 1) + which
+            memory.set_worker_word(worker, which, expected[worker, which])
+        for test in range(2):
+            for which in (USERS, IN_FLIGHT, MAX_IN_FLIGHT):
+                expected[worker, test, which] = 100 * worker + 10 * test + which
+                memory.set_gauge(worker, test, which, expected[worker, test, which])
+    memory.request_stop()
+    for place, value in expected.items():
+        read = memory.worker_word if len(place) == 2 else memory.gauge
+        assert read(*place) == value
+    assert memory.total_gauge(1, MAX_IN_FLIGHT) == 12 + 112 + 212
+
+
+def test_a_stop_is_seen_once_it_was_asked_for():
+    memory = RunMemory(workers=1, tests=1)
+    assert not memory.stop_requested
+    memory.request_stop()
+    assert memory.stop_requested
+
+
+def test_what_a_worker_writes_is_seen_by_the_supervisor():
+    memory = RunMemory(workers=2, tests=1)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            memory.set_gauge(1, 0, USERS, 7)
+            SampleWriter(memory.rings[1], lambda rows: None).write(samples_of([1, 2, 3]))
+            memory.accumulators[1].fold(rows_of(5))
+            memory.request_stop()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert memory.gauge(1, 0, USERS) == 7
+    assert memory.stop_requested
+    assert memory.accumulators[1].tests[0].counter("requests") == 5
+    assert memory.accumulators[0].tests[0].counter("requests") == 0
+    seen = []
+    SampleReader(memory.rings[1]).salvage(lambda rows: seen.extend(rows["user"].tolist()))
+    assert seen == [1, 2, 3]
+
+
+def test_memory_that_nobody_used_is_all_zero():
+    memory = RunMemory(workers=1, tests=2)
+    assert not np.any(memory.accumulators[0].words)

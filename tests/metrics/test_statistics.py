@@ -1,0 +1,75 @@
+"""Ranks, against fractions."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfcore.metrics.statistics import (
+    all_percentiles,
+    enough_exceedances,
+    nearest_rank,
+    percentile_key,
+    quantile_fraction,
+)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "count", "rank"),
+    [
+        (50, 1, 1),
+        (50, 2, 1),
+        (50, 3, 2),
+        (99, 100, 99),
+        (99, 101, 100),
+        (99.9, 10_000, 9_990),  # 0.999 · 10,000 is more than 9,990 in floats
+        (99.9, 1_000, 999),
+        (90, 10, 9),
+        (0, 7, 1),
+        (100, 7, 7),
+        (99.99, 10**12, 999_900_000_000),
+    ],
+)
+def test_a_percentile_has_this_rank(percentile, count, rank):
+    assert nearest_rank(count, quantile_fraction(percentile)) == rank
+
+
+@given(st.integers(1, 10**12), st.integers(0, 100_000))
+def test_the_rank_is_the_ceiling_of_the_exact_product(count, thousandths):
+    percentile = thousandths / 1000
+    exact = Fraction(thousandths, 100_000)
+    assert quantile_fraction(percentile) == exact
+    assert nearest_rank(count, quantile_fraction(percentile)) == max(1, math.ceil(exact * count))
+
+
+@given(st.integers(1, 10**7), st.integers(0, 100_000))
+def test_exceedances_are_enough_from_exactly_ten_on(count, thousandths):
+    exact = Fraction(thousandths, 100_000)
+    assert enough_exceedances(count, exact) == (count * (1 - exact) >= 10)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "least"), [(50, 20), (90, 100), (99, 1_000), (99.9, 10_000), (99.99, 100_000)]
+)
+def test_ten_samples_lie_beyond_a_percentile_from_this_count_on(percentile, least):
+    quantile = quantile_fraction(percentile)
+    assert enough_exceedances(least, quantile)
+    assert not enough_exceedances(least - 1, quantile)
+
+
+def test_nothing_lies_beyond_the_hundredth_percentile():
+    assert not enough_exceedances(10**9, quantile_fraction(100))
+
+
+@pytest.mark.parametrize(
+    ("percentile", "key"),
+    [(50.0, "p50"), (99, "p99"), (99.9, "p99_9"), (99.99, "p99_99"), (100.0, "p100"), (0.5, "p0_5")],
+)
+def test_a_percentile_is_named_as_written(percentile, key):
+    assert percentile_key(percentile) == key
+
+
+def test_percentiles_asked_for_join_the_usual_ones_in_order_and_once():
+    assert all_percentiles([99, 75, 99.99]) == [50, 75, 90, 95, 99, 99.9, 99.99]
