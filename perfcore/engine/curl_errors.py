@@ -22,6 +22,9 @@ _KINDS: dict[str, tuple[int, ...]] = {
     # Handshake, certificates (own, peer's, bundle), engine, cipher, shutdown, CRL, issuer, pinning, status.
     "tls": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98),
 }
+# What connect() met, where it is not that there is no way to the server. A listener that goes away resets the
+# connections that wait in its queue.
+_BY_ERRNO = {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "reset", errno.EPIPE: "reset"}
 _BY_CODE = {code: CODE[kind] for kind, codes in _KINDS.items() for code in codes}
 
 
@@ -34,7 +37,7 @@ def error_code(curl_code: int, os_errno: int, text: str = "", *, connected: bool
     if curl_code == _OPERATION_TIMEDOUT:
         return CODE["timeout" if connected else "connect_timeout"]
     if curl_code == _COULDNT_CONNECT:
-        return CODE["refused" if os_errno == errno.ECONNREFUSED else "unreachable"]
+        return CODE[_BY_ERRNO.get(os_errno, "unreachable")]
     if curl_code in (_SEND_ERROR, _RECV_ERROR):
         return CODE[_broken_off(os_errno, text, answer_began) if connected else "tls"]
     if curl_code in _BY_CODE:

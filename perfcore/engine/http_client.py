@@ -317,18 +317,19 @@ class HttpClient:
 
     def _finish_failed(self, exchange: Exchange, handle: "pycurl.Curl", curl_code: int, message: str) -> None:
         connection = exchange.transport_state
-        first_byte_us = handle.getinfo(pycurl.STARTTRANSFER_TIME_T)
-        secured_us = handle.getinfo(pycurl.PRETRANSFER_TIME_T)
         exchange.status = 0
         exchange.received_bytes = handle.getinfo(pycurl.SIZE_DOWNLOAD_T) + handle.getinfo(pycurl.HEADER_SIZE)
         exchange.transfer_us = 0
+        # A transfer that fails while it connects gets its remaining instants set to that of the failure: what was
+        # sent and received tells how far it came, the instants do not.
+        first_byte_us = handle.getinfo(pycurl.STARTTRANSFER_TIME_T) if exchange.received_bytes else 0
         exchange.error_text = message or pycurl.Curl.errstr(handle) or f"libcurl error {curl_code}"
         self._note_connection(exchange, connection, first_byte_us)
         exchange.error = error_code(
             curl_code,
             handle.getinfo(pycurl.OS_ERRNO),
             exchange.error_text,
-            connected=secured_us > 0,
+            connected=exchange.sent_bytes > 0,
             answer_began=exchange.received_bytes > 0,
         )
         if connection.keeps:

@@ -57,8 +57,11 @@ class CasePlan:
             work = f"{users}, {case.total_iterations:,} iterations in all"
         elif case.effective_iterations is not None:
             each = case.effective_iterations
-            total = f"{each * case.parallel_users:,} requests"
-            work = f"{users} × {each:,} iteration{'s' if each != 1 else ''} = {total}"
+            total = each * case.parallel_users
+            work = (
+                f"{users} × {each:,} iteration{'s' if each != 1 else ''}"
+                f" = {total:,} request{'s' if total != 1 else ''}"
+            )
         else:
             work = users
         if case.duration_s is not None:

@@ -90,7 +90,8 @@ class Distribution:
         head[_SUM_NS] += int(durations_ns.sum())
         microseconds = np.minimum((durations_ns + 500) // 1000, _LONGEST_SQUARED_US)
         head[_SUM_US] += int(microseconds.sum())
-        self._set_squares(self._squares_us + _sum_of_squares(microseconds))
+        longest_us = min((max(highest, -lowest) + 500) // 1000, _LONGEST_SQUARED_US)
+        self._set_squares(self._squares_us + _sum_of_squares(microseconds, longest_us))
         if highest > self._largest[0]:
             self._keep_largest(durations_ns)
 
@@ -157,9 +158,9 @@ class Distribution:
         """Bring the extremes to the samples that are left, as far as they are known."""
         head = self._head
         filled = np.flatnonzero(self.buckets)
-        if filled.size and not head[_UNDER]:
-            lowest_s = bucket_bounds_s(int(filled[0]))[0]
-            head[_MIN_NS] = max(int(head[_MIN_NS]), int(lowest_s * 1e9))
+        if not head[_UNDER]:
+            lowest_s = bucket_bounds_s(int(filled[0]) if filled.size else BUCKETS)[0]
+            head[_MIN_NS] = max(int(head[_MIN_NS]), math.ceil(lowest_s * 1e9))
         if self._largest[-1] > 0:
             head[_MAX_NS] = self._largest[-1]
         elif not head[_OVER]:
@@ -232,10 +233,9 @@ class Distribution:
         return filled.tolist(), self.buckets[filled].tolist()
 
 
-def _sum_of_squares(values: Integers) -> int:
-    """Exact for values below 2³²."""
-    longest = max(int(values.max()), -int(values.min()))
-    if longest * longest * values.size < 2**63:
+def _sum_of_squares(values: Integers, largest: int) -> int:
+    """Exact for values below 2³²; none is further from zero than `largest`."""
+    if largest * largest * values.size < 2**63:
         return int(np.dot(values, values))
     high, low = values >> 16, values & 0xFFFF
     return (int(np.dot(high, high)) << 32) + (int(np.dot(high, low)) << 17) + int(np.dot(low, low))

@@ -138,9 +138,9 @@ def timing_document(distribution: Distribution, further_percentiles: Iterable[fl
     """Milliseconds of one distribution; every figure null when there is no sample."""
     percentiles = {}
     for percentile in all_percentiles(further_percentiles):
-        quantile = quantile_fraction(percentile)
-        shown = percentile in STANDARD_PERCENTILES or enough_exceedances(distribution.count, quantile)
-        percentiles[percentile_key(percentile)] = _ms(distribution.quantile_ns(quantile)) if shown else None
+        shown = _is_shown(percentile, distribution.count)
+        value = distribution.quantile_ns(quantile_fraction(percentile)) if shown else None
+        percentiles[percentile_key(percentile)] = _ms(value)
     return {
         "count": distribution.count,
         "min_ms": _ms(distribution.min_ns),
@@ -152,8 +152,12 @@ def timing_document(distribution: Distribution, further_percentiles: Iterable[fl
     }
 
 
+def _is_shown(percentile: float, count: int) -> bool:
+    return percentile in STANDARD_PERCENTILES or enough_exceedances(count, quantile_fraction(percentile))
+
+
 def censored_percentiles(figures: TestFigures, further_percentiles: Iterable[float] = ()) -> list[str]:
-    """Percentiles of response time that fall among requests that were given up: they are that long or longer."""
+    """Those shown of response time that fall among requests that were given up: they are that long or longer."""
     shortest = figures.shortest_censored_ns
     if shortest is None:
         return []
@@ -161,7 +165,9 @@ def censored_percentiles(figures: TestFigures, further_percentiles: Iterable[flo
     names = []
     for percentile in all_percentiles(further_percentiles):
         value = response.quantile_ns(quantile_fraction(percentile))
-        if value is not None and value >= shortest * (1 - 1e-3):
+        if value is None or not _is_shown(percentile, response.count):
+            continue
+        if value >= shortest * (1 - 1e-3):  # less than a bucket below it
             names.append(percentile_key(percentile))
     return names
 

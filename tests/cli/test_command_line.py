@@ -14,6 +14,7 @@ from perfcore.cli.parser import COMMANDS, RUN_OPTIONS, VALIDATE_OPTIONS, target_
 TOUR = "config/test_config.yaml"
 SUITE = """\
 test_suite:
+  name: small
   base_url: http://127.0.0.1:{port}
   tests:
     - name: Root
@@ -25,17 +26,18 @@ test_suite:
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    """The port of a socket that listens; `accept` on it is for who wants to see a connection."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+def server() -> Iterator[socket.socket]:
+    """It listens and answers nobody; `accept` tells whether somebody connected."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
 
 
 @pytest.fixture
-def suite(tmp_path: Path, port: int) -> str:
+def suite(tmp_path: Path, server: socket.socket) -> Path:
     path = tmp_path / "suite.yaml"
-    path.write_text(SUITE.format(port=port))
-    return str(path)
+    path.write_text(SUITE.format(port=server.getsockname()[1]))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_a_file_name_cannot_write_to_the_terminal() -> None:
     assert line.startswith("\\x1b[2Jwhite\\nspace.yaml: cannot be read")
 
 
-def test_version_is_told_by_module_and_main_alike() -> None:
+def test_the_version_is_one_line_on_stdout() -> None:
     done = perfcore("--version")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -161,27 +163,21 @@ def test_help_names_every_option_and_its_environment_twin(command: str, options:
         assert f"[PERFCORE_{name.upper().replace('-', '_')}]" in text
 
 
-def test_a_dry_run_shows_the_plan_and_connects_to_nobody(suite: str, port: int, tmp_path: Path) -> None:
-    done = perfcore(suite, "--dry-run", "--procs", "2", cwd=tmp_path)
+def test_a_dry_run_shows_the_plan_sends_nothing_and_keeps_nothing(
+    suite: Path, server: socket.socket, tmp_path: Path
+) -> None:
+    done = perfcore(str(suite), "--dry-run", "--procs", "2", cwd=tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "Root  (root)" in done.stdout
     assert "3 users" in done.stdout
+    with pytest.raises(BlockingIOError):
+        server.accept()
     assert not (tmp_path / "results").exists()
 
 
-def test_a_dry_run_opens_no_connection(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        path = tmp_path / "suite.yaml"
-        path.write_text(SUITE.format(port=server.getsockname()[1]))
-        assert perfcore(str(path), "--dry-run").returncode == 0
-        server.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            server.accept()
-
-
-def test_a_suite_may_come_from_standard_input(suite: str) -> None:
-    done = perfcore("-", "--dry-run", stdin=Path(suite).read_text())
+def test_a_suite_may_come_from_standard_input(suite: Path) -> None:
+    done = perfcore("-", "--dry-run", stdin=suite.read_text())
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "Root  (root)" in done.stdout

@@ -12,6 +12,7 @@ from perfcore_command import ROOT, complaint, perfcore
 TOUR = ROOT / "config" / "test_config.yaml"
 RIGHT = """\
 test_suite:
+  name: small
   base_url: http://127.0.0.1:9
   environments:
     staging: {base_url: "http://127.0.0.1:8"}
@@ -21,6 +22,7 @@ test_suite:
 """
 WRONG = """\
 test_suite:
+  name: small
   base_url: http://127.0.0.1:9
   tests:
     - name: One
@@ -51,7 +53,7 @@ def test_every_mistake_is_told_with_file_line_and_column(folder: Path) -> None:
 
     assert (done.returncode, done.stdout) == (104, "")
     places = [re.match(r"wrong\.yaml:(\d+):(\d+): ", line) for line in done.stderr.splitlines()]
-    assert [place and (int(place[1]), int(place[2])) for place in places] == [(6, 7), (9, 15)]
+    assert [place and (int(place[1]), int(place[2])) for place in places] == [(7, 7), (10, 7)]
     assert "'method'" in done.stderr.splitlines()[0]
     assert "'FETCH'" in done.stderr.splitlines()[1]
 
@@ -68,13 +70,13 @@ def test_one_wrong_suite_of_several_decides_the_exit_code_and_hides_none(folder:
 
     assert done.returncode == 104
     assert done.stdout == "right.yaml: right, 1 test\n"
-    assert "wrong.yaml:6:7: " in done.stderr
+    assert "wrong.yaml:7:7: " in done.stderr
     assert "nowhere.yaml: cannot be read" in done.stderr
 
 
 def test_a_variable_that_nobody_gives_is_a_mistake(folder: Path) -> None:
     assert re.match(
-        r"right\.yaml:7:\d+: .*WHO", complaint(perfcore("validate", "right.yaml", cwd=folder), 104)
+        r"right\.yaml:8:\d+: .*WHO", complaint(perfcore("validate", "right.yaml", cwd=folder), 104)
     )
 
 

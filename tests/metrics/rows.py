@@ -30,7 +30,9 @@ EXPECTATIONS = [
 ]
 
 
-def rows_of(count, *, case=0, start_ns=START_NS, service_ns=1_000_000, lag_ns=0, every_ns=1_000_000, **columns):
+def rows_of(
+    count, *, case=0, start_ns=START_NS, service_ns=1_000_000, lag_ns=0, every_ns=1_000_000, **columns
+):
     """`count` successful requests, one every millisecond, that took a millisecond each."""
     rows = np.zeros(count, SAMPLE)
     rows["due_ns"] = start_ns + every_ns * np.arange(count)

@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfcore.metrics.statistics import (
@@ -36,6 +36,7 @@ def test_a_percentile_has_this_rank(percentile, count, rank):
     assert nearest_rank(count, quantile_fraction(percentile)) == rank
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**12), st.integers(0, 100_000))
 def test_the_rank_is_the_ceiling_of_the_exact_product(count, thousandths):
     percentile = thousandths / 1000
@@ -44,6 +45,7 @@ def test_the_rank_is_the_ceiling_of_the_exact_product(count, thousandths):
     assert nearest_rank(count, quantile_fraction(percentile)) == max(1, math.ceil(exact * count))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**7), st.integers(0, 100_000))
 def test_exceedances_are_enough_from_exactly_ten_on(count, thousandths):
     exact = Fraction(thousandths, 100_000)

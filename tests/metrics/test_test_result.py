@@ -22,8 +22,6 @@ def document_of_a_test(name="Profile", requests=10, failed=1, p95=12.5):
     }
 
 
-
-
 def suite_document(*names):
     return {
         "test_suite": "Suite",
@@ -75,7 +73,9 @@ def test_with_several_tests_the_error_names_them():
     result = SuiteResult(suite_document("Profile", "Login"))
     assert result["login"].name == "Login"
     assert [test.key for test in result] == ["profile", "login"]
-    with pytest.raises(AttributeError, match=r"a result of 2 tests has no 'p95'.*results\[KEY\]\.p95.*profile, login"):
+    with pytest.raises(
+        AttributeError, match=r"a result of 2 tests has no 'p95'.*results\[KEY\]\.p95.*profile, login"
+    ):
         _ = result.p95
 
 

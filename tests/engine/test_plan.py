@@ -1,0 +1,109 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfcore.engine.plan import RunPlan, deal, plan_run
+from perfcore.suite.secrets import Masker
+from perfcore.suite.test_case import TestCase
+from perfcore.suite.test_suite import TestSuite
+
+
+def case(name: str = "t", **keys: object) -> TestCase:
+    return TestCase(name=name, endpoint="/x", **keys)
+
+
+def suite_of(*cases: TestCase, mode: str = "sequential", **keys: object) -> TestSuite:
+    return TestSuite(name="s", base_url="http://127.0.0.1:1", mode=mode, tests=list(cases), **keys)
+
+
+def planned(workers: int, **keys: object) -> RunPlan:
+    return plan_run(suite_of(case(**keys)), workers)
+
+
+def test_users_are_dealt_without_losing_one() -> None:
+    for users in range(1, 40):
+        for workers in range(1, 12):
+            (plan,) = planned(workers, parallel_users=users).cases
+            assert len(plan.worker_users) == workers
+            assert sum(plan.worker_users) == users
+            busy = [count for count in plan.worker_users if count]
+            assert len(busy) == min(users, workers)
+            assert max(busy) - min(busy) <= 1
+
+
+@given(st.integers(1, 500), st.lists(st.integers(0, 200), unique=True, min_size=1))
+def test_never_more_workers_get_users_than_there_are_users(users: int, alive: list[int]) -> None:
+    chosen = deal(case(parallel_users=users), alive)
+    assert len(chosen) == min(users, len(alive))
+    assert chosen == alive[: len(chosen)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence", "requests", "duration_s"),
+    [
+        ({}, "closed model: 1 user × 1 iteration = 1 request", 1, None),
+        (
+            {"parallel_users": 10, "iterations": 100},
+            "closed model: 10 users × 100 iterations = 1,000 requests",
+            1000,
+            None,
+        ),
+        (
+            {"parallel_users": 1200, "total_iterations": 5000},
+            "closed model: 1,200 users, 5,000 iterations in all",
+            5000,
+            None,
+        ),
+        ({"parallel_users": 3, "duration": "30s"}, "closed model: 3 users for 30s", None, 30.0),
+        (
+            {"iterations": 5, "duration": "2m"},
+            "closed model: 1 user × 5 iterations = 5 requests for at most 2m",
+            5,
+            120.0,
+        ),
+    ],
+)
+def test_the_plan_says_what_is_going_to_happen(
+    keys: dict[str, object], sentence: str, requests: int | None, duration_s: float | None
+) -> None:
+    (plan,) = planned(2, **keys).cases
+    assert (plan.requests, plan.duration_s) == (requests, duration_s)
+    assert plan.sentence == sentence
+
+
+def test_the_default_ramp_up_is_told_only_where_it_is_felt() -> None:
+    assert planned(1, parallel_users=200).cases[0].notes == []
+    (note,) = planned(1, parallel_users=4000).cases[0].notes
+    assert "users start over 2s" in note
+    assert "2,000 a second" in note
+    assert planned(1, parallel_users=4000, ramp_up=0).cases[0].notes == []
+
+
+def test_sequential_tests_are_phases_of_their_own_and_parallel_ones_share_one() -> None:
+    one, two, three = case("one"), case("two"), case("three")
+    assert plan_run(suite_of(one, two, three), 4).phases == ((0,), (1,), (2,))
+    assert plan_run(suite_of(one, two, three, mode="parallel"), 4).phases == ((0, 1, 2),)
+
+
+def test_the_document_of_a_dry_run_shows_tests_and_no_secrets() -> None:
+    suite = suite_of(
+        case(
+            "Log in",
+            parallel_users=3,
+            iterations=2,
+            method="POST",
+            headers={"Authorization": "Bearer abcdef"},
+        ),
+        case("Other", duration="1s"),
+        variables={"TOKEN": "hush-hush"},
+        secrets=["TOKEN"],
+    )
+    document = plan_run(suite, 2).document(suite, Masker.for_suite(suite))
+    assert (document["test_suite"], document["mode"], document["workers"]) == ("s", "sequential", 2)
+    first, second = document["tests"]
+    assert (first["name"], first["key"], first["request"]) == ("Log in", "log_in", "POST /x")
+    assert (first["requests"], first["worker_users"]) == (6, [2, 1])
+    assert first["load"] == "closed model: 3 users × 2 iterations = 6 requests"
+    assert (second["requests"], second["duration_s"], second["worker_users"]) == (None, 1.0, [1, 0])
+    assert "hush-hush" not in str(document)
+    assert "abcdef" not in str(document)
