@@ -27,8 +27,17 @@ def count_instructions(url: str, requests: int, users: int) -> tuple[Counter[str
     """Instructions by object and by function of a worker that sends so many requests."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "callgrind.out"
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", sys.executable, "-m", _CHILD]
-        subprocess.run([*command, url, str(requests), str(users)], check=True, capture_output=True, timeout=600)
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={out}",
+            sys.executable,
+            "-m",
+            _CHILD,
+        ]
+        subprocess.run(
+            [*command, url, str(requests), str(users)], check=True, capture_output=True, timeout=600
+        )
         return parse_callgrind(out.read_text())
 
 

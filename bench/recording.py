@@ -112,7 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
     write = measure_write(options.rows)
     fold, floor = measure_fold(options.rows)
     print(f"worker, one row into the ring:           {write:6.0f} ns")
-    print(f"supervisor, one row into all figures:    {fold:6.0f} ns  ({fold / floor:.1f} × one bincount of it)")
+    print(
+        f"supervisor, one row into all figures:    {fold:6.0f} ns  ({fold / floor:.1f} × one bincount of it)"
+    )
     return 0
 
 

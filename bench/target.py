@@ -9,7 +9,16 @@ from contextlib import contextmanager
 @contextmanager
 def running_target(*arguments: str) -> Iterator[str]:
     """The URL of a target that lives as long as the block."""
-    command = [sys.executable, "-m", "perfcore.target", "--port", "0", "--exit-with-parent", "--quiet", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "perfcore.target",
+        "--port",
+        "0",
+        "--exit-with-parent",
+        "--quiet",
+        *arguments,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,6 +1,6 @@
 """One worker's part of a run, in this process: the program that bench.profile counts instructions of.
 
-    python -m bench.worker_under_load URL REQUESTS USERS
+python -m bench.worker_under_load URL REQUESTS USERS
 """
 
 import gc
@@ -22,7 +22,9 @@ from perfcore.suite.test_suite import TestSuite
 
 
 def run(url: str, requests: int, users: int) -> None:
-    case = TestCase(name="profile", endpoint=url, parallel_users=users, ramp_up="0s", iterations=requests // users)
+    case = TestCase(
+        name="profile", endpoint=url, parallel_users=users, ramp_up="0s", iterations=requests // users
+    )
     suite = TestSuite.of(case)
     memory = RunMemory(1, 1)
     writer = SampleWriter(memory.rings[0], lambda rows: memory.accumulators[0].fold(rows))

@@ -2,7 +2,9 @@
 
 import sys
 
-_DOCKER = 'docker build -t perfcore . && docker run --rm -v "$PWD:/suite" perfcore suite.yaml'
+_DOCKER = (
+    'docker build -t perfcore . && docker run --rm --user "$(id -u)" -v "$PWD:/suite" perfcore suite.yaml'
+)
 
 
 def run() -> int:

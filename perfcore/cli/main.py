@@ -1,10 +1,9 @@
 """`main`: arguments in, exit code out. Only a PerfcoreError becomes a line of text; a bug keeps its traceback."""
 
 import os
-import sys
 from importlib import import_module
 
-from perfcore.cli.messages import silence, tell
+from perfcore.cli.messages import tell
 from perfcore.cli.parser import parse_command_line
 from perfcore.errors import PerfcoreError
 
@@ -19,9 +18,5 @@ def main(arguments: list[str]) -> int:
     except PerfcoreError as error:
         tell(error)
         return int(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough (`perfcore schema | head`).
-        silence(sys.stdout)
-        return 0
     except SystemExit as done:
         return int(done.code or 0)

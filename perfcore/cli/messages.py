@@ -2,9 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
-from perfcore.errors import PerfcoreError, SuiteError
+from perfcore.errors import NotSavedError, PerfcoreError, SuiteError
 from perfcore.report.printable import printable
 
 
@@ -16,6 +18,23 @@ def tell(error: PerfcoreError) -> None:
             print(printable(line), file=sys.stderr)
         except (OSError, ValueError):
             return
+
+
+@contextmanager
+def output() -> Iterator[TextIO]:
+    """Stdout, flushed at the end. A reader that has seen enough (`| head`) is no error, a full disk is told."""
+    if sys.stdout is None:  # closed by whoever started this
+        with open(os.devnull, "w") as nowhere:
+            yield nowhere
+        return
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+    except OSError as error:
+        silence(sys.stdout)
+        raise NotSavedError(f"stdout: {error.strerror}: what was to be shown there is lost") from error
 
 
 def silence(stream: TextIO) -> None:

@@ -5,18 +5,18 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from perfcore.cli.messages import silence, tell
+from perfcore.cli.messages import output, tell
 from perfcore.engine.plan import plan_run
 from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
 from perfcore.errors import ExitCode, NotSavedError, gravest
 from perfcore.metrics.progress import RunProgress
 from perfcore.metrics.test_result import SuiteResult
-from perfcore.report.json_report import result_json
 from perfcore.report.plan_report import write_plan
 from perfcore.report.progress import ProgressView, open_progress
+from perfcore.report.reporters import REPORTERS
 from perfcore.report.summary import write_summary
 from perfcore.suite.config_loader import load_suite
 from perfcore.suite.secrets import Masker
@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         own_process=True,
     )
     if options.dry_run:
-        write_plan(plan_run(suite, runner.workers).document(suite, Masker.for_suite(suite)), sys.stdout)
+        with output() as stdout:
+            write_plan(plan_run(suite, runner.workers).document(suite, Masker.for_suite(suite)), stdout)
         return ExitCode.PASSED
     return _run_and_show(suite, runner, view, options, color=color)
 
@@ -49,33 +50,35 @@ def run(options: argparse.Namespace) -> int:
 def _run_and_show(
     suite: TestSuite, runner: TestRunner, view: ProgressView, options: argparse.Namespace, *, color: bool
 ) -> int:
-    failure: NotSavedError | None = None
+    failures: list[NotSavedError] = []
     with _signals(runner, view):
         try:
             result = runner.run(suite)
         except NotSavedError as error:
             if not isinstance(error.result, SuiteResult):
                 raise
-            result, failure = error.result, error
+            result = error.result
+            failures.append(error)
         finally:
             view.close()
     try:
         _show(result, options, color=color)
-    except BrokenPipeError:
-        silence(sys.stdout)
-    code = ExitCode(result.document["exit_code"])
-    if failure is not None:
+    except NotSavedError as error:
+        failures.append(error)
+    for warning in runner.warnings:
+        view.message(warning)
+    for failure in failures:
         tell(failure)
-        return gravest([code, failure.exit_code])
-    return code
+    return gravest([ExitCode(result.document["exit_code"]), *(failure.exit_code for failure in failures)])
 
 
 def _show(result: SuiteResult, options: argparse.Namespace, *, color: bool) -> None:
     if options.json:
-        sys.stdout.buffer.write(result_json(result.document))
+        with output() as stdout:
+            REPORTERS["json"](result, stdout)
     elif not options.quiet:
-        write_summary(result, sys.stdout, color=color and sys.stdout.isatty())
-    sys.stdout.flush()
+        with output() as stdout:
+            write_summary(result, stdout, color=color and stdout.isatty())
 
 
 @contextmanager
@@ -86,6 +89,8 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         if said:
+            with suppress(OSError):
+                os.write(2, b"perfcore: left at once, nothing was saved\n")
             runner.abandon()
             os._exit(ExitCode.INTERRUPTED)
         said.append(

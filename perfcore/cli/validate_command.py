@@ -1,9 +1,8 @@
 """`perfcore validate SUITE…`: every mistake of every file, or a line that it is right."""
 
 import argparse
-import sys
 
-from perfcore.cli.messages import tell
+from perfcore.cli.messages import output, tell
 from perfcore.errors import ExitCode, SuiteError
 from perfcore.suite.config_loader import load_suite
 
@@ -18,5 +17,6 @@ def run(options: argparse.Namespace) -> int:
             code = ExitCode.WRONG_SUITE
         else:
             tests = len(suite.tests)
-            print(f"{path}: right, {tests} test{'s' if tests != 1 else ''}", file=sys.stdout)
+            with output() as stdout:
+                print(f"{path}: right, {tests} test{'s' if tests != 1 else ''}", file=stdout)
     return code

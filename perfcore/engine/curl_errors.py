@@ -19,8 +19,9 @@ _KINDS: dict[str, tuple[int, ...]] = {
     # 1 is what libcurl says of garbage on a fresh connection, 8 on a reused one; then a bad content encoding,
     # HTTP/2 and HTTP/3 framing, headers beyond libcurl's bound.
     "bad_response": (1, 8, 16, 61, 92, 95, 100),
-    # Handshake, certificates (own, peer's, bundle), engine, cipher, shutdown, CRL, issuer, pinning, status.
-    "tls": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98),
+    # Handshake, certificates (own, peer's, bundle), engine, cipher, shutdown, CRL, issuer, pinning, status; 43 is a
+    # private key that cannot be used.
+    "tls": (35, 43, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98),
 }
 # What connect() met, where it is not that there is no way to the server. A listener that goes away resets the
 # connections that wait in its queue.

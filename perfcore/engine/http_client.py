@@ -28,7 +28,7 @@ import pycurl
 
 from perfcore._version import __version__
 from perfcore.engine.curl_errors import error_code
-from perfcore.engine.poller import READ, WRITE, Poller
+from perfcore.engine.poller import READ, WRITE, Poller, is_readable
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.samples import CONNECTED, RESENT
 
@@ -44,6 +44,9 @@ _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _EPOLL_EVENTS = {pycurl.POLL_IN: READ, pycurl.POLL_OUT: WRITE, pycurl.POLL_INOUT: READ | WRITE}
 _UNWANTED = 0
+_clock_ns = time.monotonic_ns
+# Bytes by which a request may differ from what the first one foretells: the digits of Content-Length, non-ASCII.
+_SIZE_SLACK = 32
 
 # Names of their own for what every request asks: a module's attribute is a second look-up each time.
 _RESPONSE_CODE = pycurl.RESPONSE_CODE
@@ -118,6 +121,7 @@ class _Connection:
         "header_lines",
         "keeps",
         "overhead",
+        "plain",
         "shard",
         "share",
         "sockets",
@@ -128,11 +132,12 @@ class _Connection:
         self.handle = pycurl.Curl()
         self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
         self.keeps = False  # somebody looks at bodies or headers
-        self.share = pycurl.CurlShare()
-        self.configured: Request | None = None
         self.active = False
+        self.share = _pool()
+        self.configured: Request | None = None
         self.sockets = 0  # opened for the request under way
-        self.overhead: int | None = None  # bytes of a request's head that neither URL nor headers decide
+        self.overhead: int | None = None  # bytes of a request that neither URL, headers nor body decide
+        self.plain = False  # the last request found its connection kept and its size known
         self.head_size: int | None = None  # of a request configured once and sent again and again
         self.body: list[bytes] = []
         self.body_bytes = 0
@@ -147,11 +152,9 @@ class HttpClient:
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
-        self._clock = time.monotonic_ns
         self._shards: list[_Shard] = []
         self._connections: list[_Connection] = []
         self._exchange_of: dict[pycurl.Curl, Exchange] = {}
-        self._in_flight = 0
         self._touched: list[_Shard] = []
         self._ripe: list[_Shard] = []
         self._wake_ns = _FAR_NS
@@ -160,10 +163,11 @@ class HttpClient:
         self._registered: list[int] = []
         self._wanted: list[int] = []
         self._owner: list[_Shard | None] = []
+        self._user_of: dict[int, _Connection] = {}  # by descriptor
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        return sum(shard.active for shard in self._shards)
 
     # -- one request ---------------------------------------------------------------------------------------
 
@@ -175,11 +179,9 @@ class HttpClient:
         if connection.configured is not request:
             self._configure(connection, request)
         shard = connection.shard
-        connection.sockets = 0
         connection.active = True
-        self._in_flight += 1
         shard.active += 1
-        exchange.issued_ns = self._clock()
+        exchange.issued_ns = _clock_ns()
         shard.add_handle(connection.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
         if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
@@ -191,31 +193,31 @@ class HttpClient:
     def poll(self, timeout_s: float) -> list[Exchange]:
         """Exchanges that have ended, `done_ns` stamped after the last byte of each."""
         completed: list[Exchange] = []
-        clock = self._clock
         if self._ripe:
             for ripe in self._ripe:
-                self._collect(ripe, clock(), completed)
+                self._collect(ripe, _clock_ns(), completed)
             self._ripe.clear()
-        begin_ns = clock()
+        begin_ns = _clock_ns()
         timeout_s = 0 if completed else self._until_libcurl_wants(begin_ns, timeout_s)
         events = self._poller.wait(timeout_s)
         owners, wanted = self._owner, self._wanted
-        begin_ns = clock()
+        begin_ns = _clock_ns()
         for fd, ready in events:
             shard = owners[fd]
-            if shard is None or wanted[fd] == _UNWANTED:
+            if shard is None or not wanted[fd]:
                 self._unregister(fd)
+                self._drop_idle(fd)
                 continue
             bitmask = 1 if ready == READ else _curl_events(ready)
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
             if shard.act(fd, bitmask)[1] < shard.active:
-                now_ns = clock()
+                now_ns = _clock_ns()
                 self._collect(shard, now_ns, completed)
                 if now_ns - begin_ns > BATCH_NS:
                     break
-        if clock() >= self._wake_ns:
+        if _clock_ns() >= self._wake_ns:
             self._serve_timers(completed)
         return completed
 
@@ -245,6 +247,7 @@ class HttpClient:
         self._poller.close()
         self._connections.clear()
         self._exchange_of.clear()
+        self._user_of.clear()
         self._shards.clear()
 
     # -- when libcurl wants to be called --------------------------------------------------------------------
@@ -260,7 +263,7 @@ class HttpClient:
         return max(0.0, min(timeout_s, (self._wake_ns - now_ns) / 1e9))
 
     def _serve_timers(self, completed: list[Exchange]) -> None:
-        now_ns = self._clock()
+        now_ns = _clock_ns()
         for shard in self._shards:
             if shard.deadline_ns <= now_ns:
                 shard.deadline_ns = _FAR_NS
@@ -269,7 +272,7 @@ class HttpClient:
                     shard.touched = True
                     self._touched.append(shard)
                 if running < shard.active:
-                    self._collect(shard, self._clock(), completed)
+                    self._collect(shard, _clock_ns(), completed)
         self._wake_ns = min((shard.deadline_ns for shard in self._shards), default=_FAR_NS)
 
     # -- completions ------------------------------------------------------------------------------------------
@@ -281,7 +284,7 @@ class HttpClient:
             for handle in succeeded:
                 exchange = self._exchange_of[handle]
                 exchange.done_ns = now_ns
-                self._finish(exchange)
+                self._finish(exchange, shard)
                 completed.append(exchange)
             for handle, curl_code, message in failed:
                 exchange = self._exchange_of[handle]
@@ -289,7 +292,7 @@ class HttpClient:
                 self._finish_failed(exchange, handle, curl_code, message)
                 completed.append(exchange)
 
-    def _finish(self, exchange: Exchange) -> None:
+    def _finish(self, exchange: Exchange, shard: _Shard) -> None:
         connection = exchange.transport_state
         getinfo = connection.getinfo
         exchange.error = 0
@@ -301,19 +304,20 @@ class HttpClient:
         if connection.sockets or connection.head_size is None:
             self._note_connection(exchange, connection, first_byte_us)
         else:
-            exchange.flags = 0
-            exchange.attempts = 1
-            exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
             exchange.ttfb_us = first_byte_us
-            exchange.sent_bytes = connection.head_size
+            if not connection.plain:
+                # What a request on a kept connection leaves at these values needs saying once.
+                connection.plain = True
+                exchange.flags = 0
+                exchange.attempts = 1
+                exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
+                exchange.sent_bytes = connection.head_size
         if connection.keeps:
             self._hand_over_kept(exchange, connection)
         # As _release does; a call less for each request.
-        shard = connection.shard
         shard.remove_handle(connection.handle)
         connection.active = False
         shard.active -= 1
-        self._in_flight -= 1
 
     def _finish_failed(self, exchange: Exchange, handle: "pycurl.Curl", curl_code: int, message: str) -> None:
         connection = exchange.transport_state
@@ -338,13 +342,15 @@ class HttpClient:
 
     def _note_connection(self, exchange: Exchange, connection: _Connection, first_byte_us: int) -> None:
         """The figures of a request that opened a connection, or whose size is not known yet."""
+        connection.plain = False
         getinfo = connection.handle.getinfo
         connect_end_us = getinfo(pycurl.CONNECT_TIME_T)
         tls_end_us = getinfo(pycurl.APPCONNECT_TIME_T)
         ready_us = 0
+        sockets, connection.sockets = connection.sockets, 0
         exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
         exchange.flags = 0
-        if connection.sockets and connect_end_us:
+        if sockets and connect_end_us:
             dns_end_us = getinfo(pycurl.NAMELOOKUP_TIME_T)
             exchange.flags = CONNECTED
             exchange.dns_us = dns_end_us
@@ -352,28 +358,29 @@ class HttpClient:
             exchange.tls_us = max(0, tls_end_us - connect_end_us) if tls_end_us else 0
             ready_us = max(connect_end_us, tls_end_us)
         exchange.ttfb_us = max(0, first_byte_us - ready_us)
-        head_bytes = getinfo(pycurl.REQUEST_SIZE)
-        body_bytes = getinfo(pycurl.SIZE_UPLOAD_T)
-        exchange.sent_bytes = head_bytes + body_bytes
-        exchange.attempts = self._times_sent(connection, head_bytes)
+        exchange.sent_bytes = getinfo(pycurl.REQUEST_SIZE)  # heads and bodies, of all times that it was sent
+        exchange.attempts = self._times_sent(connection, exchange.sent_bytes)
         if exchange.attempts > 1:
             exchange.flags |= RESENT
         elif exchange.flags == 0:
             connection.head_size = exchange.sent_bytes
 
-    def _times_sent(self, connection: _Connection, head_bytes: int) -> int:
+    def _times_sent(self, connection: _Connection, sent_bytes: int) -> int:
         """How often libcurl sent the request: it does so again by itself when a kept connection turns out dead.
 
-        Its count of sent bytes then holds the head twice; what one head takes is known from the first request.
+        Its count of sent bytes then holds the request twice; what one takes is known from the user's first.
         """
         request = connection.configured
         assert request is not None
-        variable = len(request.url) + sum(len(line) + 2 for line in request.headers)
+        variable = (
+            len(request.url) + sum(len(line) + 2 for line in request.headers) + len(request.body or b"")
+        )
         if connection.overhead is None:
-            if head_bytes:
-                connection.overhead = head_bytes - variable
+            if sent_bytes:
+                connection.overhead = sent_bytes - variable
             return 1
-        return max(1, round(head_bytes / (connection.overhead + variable)))
+        # Whole ones only: what was cut off reached nobody as a request.
+        return max(1, (sent_bytes + _SIZE_SLACK) // (connection.overhead + variable))
 
     def _hand_over_kept(self, exchange: Exchange, connection: _Connection) -> None:
         exchange.body = b"".join(connection.body)
@@ -388,7 +395,6 @@ class HttpClient:
         shard.remove_handle(connection.handle)
         connection.active = False
         shard.active -= 1
-        self._in_flight -= 1
 
     # -- setting up -------------------------------------------------------------------------------------------
 
@@ -399,7 +405,6 @@ class HttpClient:
         shard.handles += 1
         connection = _Connection(shard)
         self._connections.append(connection)
-        connection.share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
         handle = connection.handle
         self._exchange_of[handle] = exchange
         exchange.transport_state = connection
@@ -409,7 +414,7 @@ class HttpClient:
             (pycurl.PROXY, ""),
             (pycurl.PROTOCOLS, _PROTOCOLS),
             (pycurl.USERAGENT, USER_AGENT),
-            (pycurl.SOCKOPTFUNCTION, partial(_count_socket, connection)),
+            (pycurl.SOCKOPTFUNCTION, partial(self._count_socket, connection)),
             (pycurl.CLOSESOCKETFUNCTION, self._close_socket),
         ):
             handle.setopt(option, value)
@@ -507,13 +512,37 @@ class HttpClient:
         with suppress(OSError):  # closed meanwhile, which takes it out of epoll by itself
             self._poller.unregister(fd)
 
+    def _drop_idle(self, fd: int) -> None:
+        """Close the connection of a user that is idle, which the server has closed or said something on unasked.
+
+        libcurl looks whether a kept connection still lives only when that was idle for a second. Until then it would
+        send the request on the dead one and then once more, and count an attempt that no server saw.
+        """
+        connection = self._user_of.get(fd)
+        if connection is None or connection.active or not is_readable(fd):
+            return  # or the event was that it can be written, or one that was dealt with meanwhile
+        self._forget(fd)
+        connection.handle.unsetopt(pycurl.SHARE)
+        _close_pool(connection.share)
+        connection.share = _pool()
+        connection.handle.setopt(pycurl.SHARE, connection.share)
+
+    def _count_socket(self, connection: _Connection, fd: int, _purpose: int) -> int:
+        connection.sockets += 1
+        self._user_of[fd] = connection
+        return 0
+
     def _close_socket(self, fd: int) -> int:
+        self._forget(fd)
+        os.close(fd)
+        return 0
+
+    def _forget(self, fd: int) -> None:
+        self._user_of.pop(fd, None)
         if fd < len(self._wanted):
             self._registered[fd] = 0
             self._wanted[fd] = _UNWANTED
             self._owner[fd] = None
-        os.close(fd)
-        return 0
 
 
 def _curl_events(ready: int) -> int:
@@ -521,15 +550,23 @@ def _curl_events(ready: int) -> int:
     return (1 if ready & READ else 0) | (2 if ready & WRITE else 0) | (4 if ready & ~(READ | WRITE) else 0)
 
 
-def _count_socket(connection: _Connection, _fd: int, _purpose: int) -> int:
-    connection.sockets += 1
-    return 0
+def _pool() -> "pycurl.CurlShare":
+    share = pycurl.CurlShare()
+    share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+    return share
 
 
 def _keep_body(connection: _Connection, chunk: bytes) -> None:
     if connection.body_bytes < BODY_LIMIT:
         connection.body.append(chunk[: BODY_LIMIT - connection.body_bytes])
         connection.body_bytes += len(chunk)
+
+
+def _close_pool(share: "pycurl.CurlShare") -> None:
+    with warnings.catch_warnings():
+        # pycurl cannot call back from a closing share: it says so and closes the sockets itself.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        share.close()
 
 
 def _keep_header(connection: _Connection, line: bytes) -> None:

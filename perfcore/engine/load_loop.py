@@ -164,7 +164,7 @@ class LoadLoop:
             completed = self._transport.poll(timeout_s if timeout_s > 0 else 0.0)
             if completed:
                 self._take(completed)
-            if not self._waiting and not self._transport.in_flight:
+            if not self._waiting and not any(load.in_flight for load in self._loads):
                 self._housekeeping_ns = 0  # everything may be over: look at once
 
     def _is_over(self) -> bool:
@@ -192,7 +192,7 @@ class LoadLoop:
         started = 0
         while waiting and waiting[0][0] <= now_ns and started < STARTS_PER_PASS:
             due_ns, _, exchange = heapq.heappop(waiting)
-            self._iterate(exchange, due_ns)
+            self._resume(exchange, due_ns)
             started += 1
         if waiting and waiting[0][0] < next_ns:
             next_ns = waiting[0][0]
@@ -205,11 +205,19 @@ class LoadLoop:
         load.users += 1
         exchange = Exchange(user, load.index, load)
         load.exchanges.append(exchange)
-        self._iterate(exchange, due_ns)
+        self._resume(exchange, due_ns)
 
-    def _iterate(self, exchange: Exchange, due_ns: int) -> None:
-        """Begin the user's next iteration, or end the user."""
+    def _resume(self, exchange: Exchange, due_ns: int) -> None:
+        """Let a user who waited go on."""
         load: CaseLoad = exchange.load
+        if self._send_next(exchange, load, due_ns):
+            exchange.under_way = True
+            load.in_flight += 1
+            if load.in_flight > load.max_in_flight:
+                load.max_in_flight = load.in_flight
+
+    def _send_next(self, exchange: Exchange, load: CaseLoad, due_ns: int) -> bool:
+        """Begin the user's next iteration; False when there is none and the user has ended."""
         if (
             due_ns >= load.end_ns
             or load.stopping
@@ -217,15 +225,12 @@ class LoadLoop:
             or (load.budget is not None and not load.budget.take())
         ):
             load.end_user(due_ns)
-            return
+            return False
         exchange.iteration += 1
         exchange.due_ns = due_ns
-        exchange.under_way = True
-        load.in_flight += 1
-        if load.in_flight > load.max_in_flight:
-            load.max_in_flight = load.in_flight
         request = exchange.request = load.constant or load.source.request_for(exchange)
         self._transport.start(exchange, request)
+        return True
 
     # -- completions ------------------------------------------------------------------------------------------
 
@@ -242,14 +247,18 @@ class LoadLoop:
         self._recorder.write(completed)
         for exchange in completed:
             load = exchange.load
-            exchange.under_way = False
-            load.in_flight -= 1
-            if load.immediate or load.stopping or exchange.iteration >= load.iterations:
-                self._iterate(exchange, exchange.done_ns)
+            if load.immediate:
+                # It stays under way: of what happens per request, the least.
+                if self._send_next(exchange, load, exchange.done_ns):
+                    continue
+            elif load.stopping or exchange.iteration >= load.iterations:
+                load.end_user(exchange.done_ns)
             else:
                 due_ns = load.pacer.next_due_ns(exchange.due_ns, exchange.done_ns, load.draw)
                 self._order += 1
                 heapq.heappush(self._waiting, (due_ns, self._order, exchange))
+            exchange.under_way = False
+            load.in_flight -= 1
 
     def _judge(self, exchange: Exchange, expectation: Expectation) -> None:
         response_s = (exchange.done_ns - exchange.due_ns) / 1e9
@@ -296,7 +305,9 @@ class LoadLoop:
             # What the slot still holds of its last request is not true of this one.
             exchange.status = exchange.error = 0
             exchange.received_bytes = exchange.sent_bytes = 0
-            exchange.dns_us = exchange.connect_us = exchange.tls_us = exchange.ttfb_us = exchange.transfer_us = 0
+            exchange.dns_us = exchange.connect_us = exchange.tls_us = exchange.ttfb_us = (
+                exchange.transfer_us
+            ) = 0
             exchange.attempts = 1
         self._recorder.write(cut)
         load.users -= len(cut)

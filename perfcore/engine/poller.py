@@ -41,6 +41,13 @@ class Poller:
         self._epoll.close()
 
 
+def is_readable(fd: int) -> bool:
+    """Whether there is something to read at this moment, an end or an error included."""
+    now = select.poll()
+    now.register(fd, select.POLLIN)
+    return bool(now.poll(0))
+
+
 def ask_for_exact_timers() -> None:
     """Let the kernel wake this process to the microsecond instead of 50 µs late (prctl PR_SET_TIMERSLACK)."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)

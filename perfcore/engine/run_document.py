@@ -56,6 +56,7 @@ class RunNotes:
     interrupted_by: str | None = None
     lost_workers: int = 0
     incidents: list[str] = field(default_factory=list)
+    samples_left_out: dict[int, int] = field(default_factory=dict)  # by worker, for the limit's sake
     tests: list[TestNotes] = field(default_factory=list)
 
 

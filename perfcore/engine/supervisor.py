@@ -20,7 +20,7 @@ from perfcore.errors import SetupFailedError
 from perfcore.metrics.environment import SAMPLE_EVERY_S, EnvironmentSampler
 from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.progress import RunProgress, TestProgress, TestState
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, FOLDING, MAX_IN_FLIGHT, USERS
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, MAX_IN_FLIGHT, USERS
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
 from perfcore.units import format_duration
 
@@ -168,6 +168,7 @@ class Supervisor:
             last_line = message["crash"].strip().splitlines()[-1]
             self.notes.incidents.append(f"worker {worker} met a bug of perfcore: {last_line}")
         elif "done" in message:
+            self.notes.samples_left_out[worker] = message["samples_left_out"]
             for index, said in message["done"].items():
                 self.notes.tests[int(index)].reached_end |= said["reached_end"]
             return True
@@ -182,7 +183,7 @@ class Supervisor:
         memory = self._job.memory
         for index in range(len(self._plan.cases)):
             memory.set_gauge(worker, index, USERS, 0)
-        if memory.worker_word(worker, FOLDING):
+        if self._readers[worker].died_while_folding():
             self.notes.incidents.append(
                 f"worker {worker} died while it counted a block of its own: up to 4,096 requests are uncertain"
             )

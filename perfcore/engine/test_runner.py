@@ -107,6 +107,11 @@ class TestRunner:
         if self._supervisor is not None:
             self._supervisor.request_stop(reason)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong beside the result when it was saved, a line each."""
+        return [] if self._logger is None else self._logger.warnings
+
     def abandon(self) -> None:
         """Kill the workers and throw away what was measured."""
         if self._supervisor is not None:
@@ -148,7 +153,7 @@ class TestRunner:
             for budget in job.budgets.values():
                 budget.close()
         if self._samples is not None:
-            left_out = self._samples.finish()
+            left_out = self._samples.finish() + sum(supervisor.notes.samples_left_out.values())
             if left_out:
                 supervisor.notes.incidents.append(
                     f"samples.npy lacks {left_out:,} requests: --samples-limit was reached"

@@ -28,7 +28,7 @@ from perfcore.engine.plan import RunPlan
 from perfcore.engine.poller import Poller, ask_for_exact_timers
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, FOLDING, IN_FLIGHT, MAX_IN_FLIGHT, USERS, RunMemory
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, USERS, RunMemory
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
 from perfcore.suite.secrets import Masker
 
@@ -163,7 +163,9 @@ class _Worker:
         transport.close()
         self._writer.finish()
         self._set_gauges(loads)
-        self.send({"done": {str(load.index): {"reached_end": load.reached_end} for load in loads}})
+        left_out = 0 if self._sample_file is None else self._sample_file.dropped_rows
+        ends = {str(load.index): {"reached_end": load.reached_end} for load in loads}
+        self.send({"done": ends, "samples_left_out": left_out})
 
     def _load(self, case_index: int, rank: int, of: int, start_ns: int) -> CaseLoad:
         plan = self._job.plan.cases[case_index]
@@ -194,7 +196,6 @@ class _Worker:
     def _fold_stalled(self, rows: Rows) -> None:
         """The supervisor has left no block free: count this one here, so that nothing waits and nothing is lost."""
         memory = self._memory
-        memory.set_worker_word(self._index, FOLDING, 1)
         if self._job.sample_path is not None:
             if self._sample_file is None:
                 path = self._job.sample_path.format(worker=self._index)
@@ -202,7 +203,6 @@ class _Worker:
             self._sample_file.write(rows)
         memory.accumulators[self._index].fold(rows)
         memory.set_worker_word(self._index, FOLDED_BLOCKS, memory.worker_word(self._index, FOLDED_BLOCKS) + 1)
-        memory.set_worker_word(self._index, FOLDING, 0)
 
 
 def _sleep_until(start_ns: int) -> None:

@@ -165,7 +165,7 @@ class Distribution:
             head[_MAX_NS] = self._largest[-1]
         elif not head[_OVER]:
             highest_s = bucket_bounds_s(int(filled[-1]))[1] if filled.size else LOWEST_S
-            head[_MAX_NS] = min(int(head[_MAX_NS]), math.ceil(highest_s * 1e9))
+            head[_MAX_NS] = min(int(head[_MAX_NS]), math.ceil(highest_s * 1e9) - 1)
 
     @property
     def count(self) -> int:

@@ -25,6 +25,18 @@ class TestProgress:
     p99_ms: float | None
     users: int  # virtual users that have started and not ended
 
+    @property
+    def share_done(self) -> float:
+        """How far the test is, 0 to 1: by requests or by time, whichever is further along."""
+        if self.state == "done":
+            return 1.0
+        shares = [0.0]
+        if self.planned_requests:
+            shares.append(self.requests / self.planned_requests)
+        if self.planned_s:
+            shares.append(self.elapsed_s / self.planned_s)
+        return min(max(shares), 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:

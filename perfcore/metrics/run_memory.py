@@ -15,7 +15,7 @@ from perfcore.metrics.samples import SampleRing
 USERS, IN_FLIGHT, MAX_IN_FLIGHT = range(3)
 _GAUGES = 4
 # Words of one worker before its gauges.
-FOLDED_BLOCKS, FOLDING = range(2)
+FOLDED_BLOCKS = 0
 _WORKER_HEADER = 4
 # Words of the run, before the workers'.
 STOP = 0

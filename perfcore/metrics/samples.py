@@ -1,7 +1,7 @@
 """One row a request, and the ring in shared memory through which rows go from a worker to the supervisor.
 
 A ring is made of blocks of 4,096 rows. Its owner is said by the block's state: FREE belongs to nobody until
-the worker takes it, WRITING to the worker, FULL to the supervisor. Only the worker marks FULL and only the
+the worker takes it, WRITING and FOLDING to the worker, FULL to the supervisor. Only the worker marks FULL and only the
 supervisor marks FREE, so no lock is needed. A block may be handed over part full (a tenth of a second after
 its first row), so that progress is seen at low rates too.
 
@@ -25,7 +25,7 @@ BLOCK_ROWS = 4096
 # 128 blocks hold what a worker writes in six seconds at 80,000 requests/s; pages never written cost nothing.
 BLOCKS = 128
 
-FREE, WRITING, FULL = 0, 1, 2
+FREE, WRITING, FULL, FOLDING = range(4)
 _STATE, _BASE_SEQUENCE, _COUNT = 0, 1, 2
 _HEADER_WORDS = 8  # a cache line each, so that the two sides do not slow each other down
 
@@ -119,28 +119,18 @@ class SampleWriter:
         pack, view = _ROW.pack_into, self._bytes
         offset, end, sequence = self._offset, self._end, self._sequence
         for s in samples:
-            pack(
-                view,
-                offset,
-                s.due_ns,
-                s.issued_ns,
-                s.done_ns,
-                s.received_bytes,
-                s.sent_bytes,
-                s.dns_us,
-                s.connect_us,
-                s.tls_us,
-                s.ttfb_us,
-                s.transfer_us,
-                s.user,
-                s.case,
-                s.step,
-                s.status,
-                s.attempts,
-                s.error,
-                s.flags,
-                sequence,
-            )
+            try:
+                pack(
+                    view, offset, s.due_ns, s.issued_ns, s.done_ns, s.received_bytes, s.sent_bytes,
+                    s.dns_us, s.connect_us, s.tls_us, s.ttfb_us, s.transfer_us,
+                    s.user, s.case, s.step, s.status, s.attempts, s.error, s.flags, sequence,
+                )  # fmt: skip
+            except struct.error:
+                _clamp(s)
+                self._offset, self._sequence = offset, sequence
+                self.write([s])
+                offset, end, sequence = self._offset, self._end, self._sequence
+                continue
             offset += ROW_BYTES
             sequence = (sequence + 1) & _SEQUENCE_MASK
             if offset == end:
@@ -181,7 +171,10 @@ class SampleWriter:
             self._take(free)
 
     def _fold_block(self) -> None:
+        # FOLDING until it is taken anew: of a worker that is killed meanwhile nobody could say whether these rows
+        # have been counted, so salvage leaves them and says so.
         count = (self._offset - self._start) // ROW_BYTES
+        self._headers[self._block * _HEADER_WORDS + _STATE] = FOLDING
         self._on_stall(self._ring.rows[self._block, :count])
         self._take(self._block)
 
@@ -216,6 +209,14 @@ class SampleWriter:
         return int(self._headers[block * _HEADER_WORDS + word])
 
 
+def _clamp(sample: Sample) -> None:
+    """Bring what does not fit its column to the column's end: a phase of more than 71 minutes, 65,536 attempts."""
+    for name in ("dns_us", "connect_us", "tls_us", "ttfb_us", "transfer_us"):
+        setattr(sample, name, min(max(getattr(sample, name), 0), 0xFFFF_FFFF))
+    sample.status = min(max(sample.status, 0), 0xFFFF)
+    sample.attempts = min(sample.attempts, 0xFFFF)
+
+
 class SampleReader:
     """The supervisor's end."""
 
@@ -232,6 +233,10 @@ class SampleReader:
             headers[block, _STATE] = FREE
             total += count
         return total
+
+    def died_while_folding(self) -> bool:
+        """Whether a dead worker was counting a block by itself: those rows may be counted or not."""
+        return bool((self._ring.headers[:, _STATE] == FOLDING).any())
 
     def salvage(self, consume: Callable[[Rows], None]) -> int:
         """Read what a dead worker left: FULL blocks, and of those it was writing the rows before the first gap."""

@@ -47,12 +47,8 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     total = figures.counter("requests")
     failed = figures.counter("failed_requests")
     load_s, drain_s = _load_and_drain_s(figures, facts)
-    timing = timing_document(figures.distributions["response"], facts.further_percentiles)
-    timing["censored"] = figures.counter("censored")
-    timing["censored_percentiles"] = censored_percentiles(figures, facts.further_percentiles)
     further = facts.further_percentiles
-    service_time = timing_document(figures.distributions["service"], further)
-    service_time["censored"] = figures.counter("censored")
+    timing, service_time = _headline_documents(figures, further)
     document = {
         "name": facts.name,
         "request": facts.request,
@@ -106,6 +102,17 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     if not facts.addresses:
         del document["addresses"]
     return document
+
+
+def _headline_documents(
+    figures: TestFigures, further_percentiles: tuple[float, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Response and service time: the two that hold requests that were given up."""
+    timing = timing_document(figures.distributions["response"], further_percentiles)
+    service_time = timing_document(figures.distributions["service"], further_percentiles)
+    timing["censored"] = service_time["censored"] = figures.counter("censored")
+    timing["censored_percentiles"] = censored_percentiles(figures, further_percentiles)
+    return timing, service_time
 
 
 def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, float]:

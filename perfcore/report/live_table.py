@@ -17,7 +17,6 @@ from rich.text import Text
 from perfcore.metrics.progress import RunProgress, TestProgress
 from perfcore.report.latency_bars import bar
 from perfcore.report.printable import printable
-from perfcore.report.progress import share_done
 from perfcore.units import format_duration, format_ms
 
 REDRAW_EVERY_S = 0.25  # more is not seen and takes time from the supervisor, which drains the rings
@@ -148,7 +147,7 @@ def _row(test: TestProgress, width: int) -> list[Text]:
 
 def _progress(test: TestProgress, wide: bool) -> Text:
     """A bar where there is room, then how far it is, or in what state."""
-    share = share_done(test)
+    share = test.share_done
     if test.state in ("waiting", "done", "draining"):
         told = str(test.state)
     elif test.planned_s and not test.planned_requests:

@@ -100,18 +100,6 @@ class PlainLines(Quiet):
         self._write(lines)
 
 
-def share_done(test: TestProgress) -> float:
-    """How far a test is, 0 to 1: by requests or by time, whichever is further along."""
-    if test.state == "done":
-        return 1.0
-    shares = [0.0]
-    if test.planned_requests:
-        shares.append(test.requests / test.planned_requests)
-    if test.planned_s:
-        shares.append(test.elapsed_s / test.planned_s)
-    return min(max(shares), 1.0)
-
-
 def _clock(progress: RunProgress) -> str:
     return _seconds(progress.elapsed_s)
 

@@ -147,8 +147,8 @@ class Connection:
         return bool(part)
 
     def send(self, data: bytes) -> None:
+        self.sent += len(data)  # first, for whoever has received it and looks here
         self.socket.sendall(data)
-        self.sent += len(data)
 
     def reset(self) -> None:
         """RST instead of FIN."""

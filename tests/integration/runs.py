@@ -53,7 +53,9 @@ class Run:
 
 
 @contextmanager
-def started(folder: Path, suite: str | Path, *arguments: str, **env: str) -> "Iterator[subprocess.Popen[str]]":
+def started(
+    folder: Path, suite: str | Path, *arguments: str, **env: str
+) -> "Iterator[subprocess.Popen[str]]":
     """A run under way; whatever happens in the block, nothing of it survives."""
     if not isinstance(suite, Path):
         suite = write_suite(folder, suite)

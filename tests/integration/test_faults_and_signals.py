@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from integration.runs import (
     ROOT,
     assert_numbers_add_up,
@@ -50,7 +49,9 @@ def test_a_killed_worker_leaves_what_it_had_measured(tmp_path, target):
         done = ended(process, tmp_path)
     assert done.code == 97
     assert done.document["verdict"] == "incomplete"
-    assert any(re.match(r"worker 0 was killed by signal 9 at \d", text) for text in done.document["incidents"])
+    assert any(
+        re.match(r"worker 0 was killed by signal 9 at \d", text) for text in done.document["incidents"]
+    )
     test = done.test("test")
     assert_numbers_add_up(test)
     # Only what the dead worker had under way may be missing: one request for each of its five users.
@@ -91,7 +92,9 @@ def test_no_worker_outlives_a_killed_supervisor(tmp_path, target):
 def test_the_embedded_target_dies_with_a_killed_supervisor(tmp_path):
     suite = one_test("embedded", endpoint="/health", duration="30s")
     with started(tmp_path, suite, "--procs", "1") as process:
-        family = wait_until(lambda: len(children(process.pid)) == 2 and children(process.pid), "target and worker")
+        family = wait_until(
+            lambda: len(children(process.pid)) == 2 and children(process.pid), "target and worker"
+        )
         process.kill()
         wait_until(lambda: not any(is_alive(pid) for pid in family), "both gone", 2.0)
 
@@ -156,7 +159,17 @@ def test_a_stopped_supervisor_loses_nothing_and_counts_nothing_twice(tmp_path, t
     from integration.runs import write_suite
 
     suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=16, duration="4s"))
-    command = [sys.executable, "-c", program, str(suite), "--procs", "2", "--samples", "--results-dir", "results"]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        str(suite),
+        "--procs",
+        "2",
+        "--samples",
+        "--results-dir",
+        "results",
+    ]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -233,7 +246,5 @@ def test_an_embedded_target_that_cannot_start_is_one_line(tmp_path):
     (fake / "__main__.py").write_text("import sys; sys.exit('no server today')\n")
     done = run(tmp_path, one_test("embedded", endpoint="/health"), PYTHONPATH=str(tmp_path))
     assert done.code == 107
-    assert done.stderr.splitlines()[-1] == (
-        "perfcore: the embedded target did not start: no server today"
-    )
+    assert done.stderr.splitlines()[-1] == ("perfcore: the embedded target did not start: no server today")
     assert list(Path(tmp_path / "results").iterdir()) == []

@@ -4,7 +4,6 @@ import json
 import stat
 
 import pytest
-
 from integration.runs import assert_numbers_add_up, run, write_suite
 from target_process import running_target
 
@@ -73,7 +72,9 @@ def test_a_connection_belongs_to_one_user_though_it_thinks(tmp_path, target):
 
 
 def test_no_more_workers_get_users_than_there_are_users(tmp_path, target):
-    done = run(tmp_path, one_test(target.url, endpoint="/health", parallel_users=2, iterations=7), "--procs", "4")
+    done = run(
+        tmp_path, one_test(target.url, endpoint="/health", parallel_users=2, iterations=7), "--procs", "4"
+    )
     assert done.code == 0
     assert done.test("test")["total_requests"] == target.stats()["requests"] == 14
 
@@ -135,7 +136,7 @@ def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target):
     assert numpy.unique(rows["user"]).tolist() == list(range(1, 9))
     timing = done.test("test")["timing"]
     assert timing["max_ms"] == pytest.approx(response.max() / 1e6, abs=1e-6)
-    assert timing["avg_ms"] == pytest.approx(response.mean() / 1e6, rel=1e-6)
+    assert timing["avg_ms"] == pytest.approx(response.mean() / 1e6, abs=1e-6)
     p99 = numpy.quantile(response, 0.99, method="inverted_cdf") / 1e6
     assert timing["percentiles"]["p99"] == pytest.approx(p99, rel=1e-3)
 
@@ -152,7 +153,7 @@ def test_samples_stop_at_their_limit_and_the_result_says_so(tmp_path, target):
 def test_known_delays_are_measured(tmp_path, target):
     suite = one_test(target.url, endpoint="/delay/50", parallel_users=2, iterations=10)
     test = run(tmp_path, suite).test("test")
-    assert 50 <= test["timing"]["min_ms"]
+    assert test["timing"]["min_ms"] >= 50
     assert 50 <= test["timing"]["percentiles"]["p50"] < 100
     assert 45 <= test["phases"]["ttfb"]["p50"] < 100
     assert test["phases"]["connect"]["count"] == 2
@@ -208,7 +209,9 @@ def test_duration_ends_the_load_and_what_is_under_way_may_finish(tmp_path, targe
 
 
 def test_what_outlasts_graceful_stop_is_cut_and_in_no_total(tmp_path, target):
-    suite = one_test(target.url, endpoint="/delay/5000", parallel_users=3, duration="300ms", graceful_stop="200ms")
+    suite = one_test(
+        target.url, endpoint="/delay/5000", parallel_users=3, duration="300ms", graceful_stop="200ms"
+    )
     done = run(tmp_path, suite, "--procs", "2")
     test = done.test("test")
     assert test["interrupted_requests"] == 3

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-
 from integration.runs import ROOT, environment, write_suite
 from integration.test_main_job import one_test
 from target_process import running_target
@@ -131,5 +130,8 @@ else:
 
 
 def test_importing_perfcore_costs_neither_numpy_nor_libcurl(tmp_path):
-    program = "import sys, perfcore; perfcore.__version__; assert not {'numpy', 'pycurl', 'pydantic'} & set(sys.modules)"
+    program = (
+        "import sys, perfcore; perfcore.__version__; "
+        "assert not {'numpy', 'pycurl', 'pydantic'} & set(sys.modules)"
+    )
     python(tmp_path, program)

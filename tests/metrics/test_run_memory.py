@@ -6,7 +6,6 @@ import numpy as np
 
 from perfcore.metrics.run_memory import (
     FOLDED_BLOCKS,
-    FOLDING,
     IN_FLIGHT,
     MAX_IN_FLIGHT,
     USERS,
@@ -21,7 +20,7 @@ def test_every_gauge_and_word_has_a_place_of_its_own():
     memory = RunMemory(workers=3, tests=2)
     expected = {}
     for worker in range(3):
-        for which in (FOLDED_BLOCKS, FOLDING):
+        for which in (FOLDED_BLOCKS,):
             expected[worker, which] = 1000 * (worker + 1) + which
             memory.set_worker_word(worker, which, expected[worker, which])
         for test in range(2):

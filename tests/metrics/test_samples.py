@@ -184,6 +184,14 @@ def test_of_a_block_with_stale_rows_the_gapless_beginning_is_salvaged(small_bloc
     assert ends.reader.salvage(ends.take) == 0
 
 
+def test_rows_beyond_the_first_gap_are_not_believed(small_blocks):
+    ends = Ends(1)
+    ends.write(6)
+    ends.ring.rows["sequence"][0, 3] = 0
+    assert ends.reader.salvage(ends.take) == 3
+    assert ends.arrived == [0, 1, 2]
+
+
 def tear_next_row(ends, at, torn_bytes):
     """What a worker leaves that dies `torn_bytes` into a row: the packing clears the row before it fills it."""
     (block,) = np.flatnonzero(ends.ring.headers[:, 0] == samples.WRITING)
@@ -308,3 +316,36 @@ def test_rows_are_in_the_file_before_it_is_closed(tmp_path):
     file.write(rows_of(3)[::2])
     assert (tmp_path / "a").stat().st_size == 2 * ROW_BYTES
     file.close()
+
+
+def test_what_does_not_fit_its_column_is_brought_to_the_columns_end():
+    ring = samples.SampleRing(2)
+    writer = samples.SampleWriter(ring, lambda _rows: None)
+    before, row, after = samples_of([4, 5, 6])
+    row.ttfb_us, row.attempts, row.dns_us = 2**40, 70_000, -1
+    writer.write([before, row, after])
+    writer.finish()
+    seen = []
+    samples.SampleReader(ring).drain(lambda rows: seen.extend(rows.copy()))
+    assert [(int(r["ttfb_us"]), int(r["attempts"]), int(r["dns_us"])) for r in seen][1] == (
+        2**32 - 1,
+        65_535,
+        0,
+    )
+    assert [int(r["sequence"]) for r in seen] == [1, 2, 3]
+
+
+def test_a_worker_killed_while_it_counts_a_block_is_told_and_its_rows_are_left():
+    class Killed(BaseException):
+        pass
+
+    def die(_rows):
+        raise Killed
+
+    ring = samples.SampleRing(1)
+    writer = samples.SampleWriter(ring, die)
+    with pytest.raises(Killed):
+        writer.write(samples_of([7] * samples.BLOCK_ROWS))
+    reader = samples.SampleReader(ring)
+    assert reader.died_while_folding()
+    assert reader.salvage(lambda _rows: None) == 0

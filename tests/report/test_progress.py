@@ -8,7 +8,7 @@ import pytest
 
 from perfcore.metrics.progress import RunProgress, TestProgress
 from perfcore.report.live_table import LiveTable
-from perfcore.report.progress import PlainLines, Quiet, open_progress, share_done
+from perfcore.report.progress import PlainLines, Quiet, open_progress
 
 RUNNING = TestProgress(
     key="get_user",
@@ -117,7 +117,7 @@ def test_names_cannot_command_the_terminal():
     ],
 )
 def test_how_far_a_test_is_goes_by_what_is_further(changes, share):
-    assert share_done(replace(RUNNING, **changes)) == pytest.approx(share)
+    assert replace(RUNNING, **changes).share_done == pytest.approx(share)
 
 
 @pytest.mark.parametrize("view_type", ["lines", "quiet"])
