@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import http.client
 import os
@@ -8,6 +9,10 @@ import time
 import pytest
 from raw_client import RawClient
 from target_process import TargetProcess
+
+from perfcore.target.alarm import Alarm
+from perfcore.target.routes import TargetState
+from perfcore.target.server import Connection
 
 ROUTES = ["/health", "/users/1", "/echo", "/delay/1", "/status/503", "/bytes/10", "/bytes/1M", "/chunked/1M"]
 
@@ -315,3 +320,25 @@ def test_http_client_reuses_its_connection(target: TargetProcess) -> None:
             assert isinstance(answer, http.client.HTTPResponse)
             assert not answer.will_close
     assert target.stats()["connections"] == 1
+
+
+def test_no_answer_waits_for_a_delayed_acknowledgement() -> None:
+    # Nagle's algorithm would hold the end of a large body back for 40 ms now and then.
+    async def accepted_socket() -> int:
+        loop = asyncio.get_running_loop()
+        connections: set[Connection] = set()
+        alarm = Alarm(loop)
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = await loop.create_server(lambda: Connection(TargetState(), alarm, connections), sock=listener)
+        with socket.create_connection(listener.getsockname()):
+            while not connections:
+                await asyncio.sleep(0)
+            (connection,) = connections
+            accepted = connection._transport.get_extra_info("socket")
+            is_on = int(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            connection.abort()
+        server.close()
+        alarm.close()
+        return is_on
+
+    assert asyncio.run(accepted_socket()) == 1
