@@ -30,11 +30,11 @@ class _Row:
     done_ns: int = 1_000_300_000
     received_bytes: int = 180
     sent_bytes: int = 90
+    failed_checks: int = 0
     dns_us: int = 0
     connect_us: int = 0
     tls_us: int = 0
     ttfb_us: int = 280
-    transfer_us: int = 9
     user: int = 7
     case: int = 0
     step: int = 0
@@ -80,7 +80,6 @@ def realistic_rows() -> np.ndarray:
     rows["due_ns"] = issued - random.integers(2_000, 9_000, BLOCK_ROWS)
     rows["done_ns"] = issued + service
     rows["ttfb_us"] = service // 1000 * 9 // 10
-    rows["transfer_us"] = service // 1000 // 10
     rows["received_bytes"], rows["sent_bytes"] = 180, 90
     rows["status"], rows["attempts"] = 200, 1
     return rows

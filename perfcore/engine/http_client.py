@@ -106,11 +106,22 @@ class _Shard:
         self.touched = False
 
 
+class _Address:
+    """A server's address of one test: connections opened to it and requests that it answered or broke off."""
+
+    __slots__ = ("connections", "requests")
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.requests = 0
+
+
 class _Connection:
     """The transport's side of a user: its Curl handle, its pool, what is known of the request under way."""
 
     __slots__ = (
         "active",
+        "address",
         "body",
         "body_bytes",
         "configured",
@@ -133,6 +144,7 @@ class _Connection:
         self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
         self.keeps = False  # somebody looks at bodies or headers
         self.active = False
+        self.address = _Address()  # whom it is connected to; nobody as yet
         self.share = _pool()
         self.configured: Request | None = None
         self.sockets = 0  # opened for the request under way
@@ -158,6 +170,7 @@ class HttpClient:
         self._touched: list[_Shard] = []
         self._ripe: list[_Shard] = []
         self._wake_ns = _FAR_NS
+        self._addresses: dict[tuple[int, str], _Address] = {}
         self._ca_file = default_ca_file()
         # Indexed by descriptor: what epoll watches, what libcurl wants (both in libcurl's numbers), for which shard.
         self._registered: list[int] = []
@@ -230,6 +243,17 @@ class HttpClient:
         url = exchange.transport_state.handle.getinfo(pycurl.REDIRECT_URL)
         return str(url) if url else None
 
+    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
+        """By test and address: the connections opened to it and the requests sent to it."""
+        counted: dict[int, dict[str, dict[str, int]]] = {}
+        for (case, address), counts in self._addresses.items():
+            figures = {"connections": counts.connections, "requests": counts.requests}
+            counted.setdefault(case, {})[address] = figures
+        return counted
+
+    def _address(self, case: int, address: str) -> _Address:
+        return self._addresses.setdefault((case, address), _Address())
+
     def close(self) -> None:
         for connection in self._connections:
             if connection.active:
@@ -299,12 +323,11 @@ class HttpClient:
         exchange.status = getinfo(_RESPONSE_CODE)
         first_byte_us = getinfo(_FIRST_BYTE_US)
         exchange.received_bytes = getinfo(_BODY_SIZE) + getinfo(_HEAD_SIZE)
-        service_us = (exchange.done_ns - exchange.issued_ns) // 1000
-        exchange.transfer_us = service_us - first_byte_us if service_us > first_byte_us else 0
         if connection.sockets or connection.head_size is None:
             self._note_connection(exchange, connection, first_byte_us)
         else:
             exchange.ttfb_us = first_byte_us
+            connection.address.requests += 1
             if not connection.plain:
                 # What a request on a kept connection leaves at these values needs saying once.
                 connection.plain = True
@@ -323,7 +346,6 @@ class HttpClient:
         connection = exchange.transport_state
         exchange.status = 0
         exchange.received_bytes = handle.getinfo(pycurl.SIZE_DOWNLOAD_T) + handle.getinfo(pycurl.HEADER_SIZE)
-        exchange.transfer_us = 0
         # A transfer that fails while it connects gets its remaining instants set to that of the failure: what was
         # sent and received tells how far it came, the instants do not.
         first_byte_us = handle.getinfo(pycurl.STARTTRANSFER_TIME_T) if exchange.received_bytes else 0
@@ -357,8 +379,12 @@ class HttpClient:
             exchange.connect_us = max(0, connect_end_us - dns_end_us)
             exchange.tls_us = max(0, tls_end_us - connect_end_us) if tls_end_us else 0
             ready_us = max(connect_end_us, tls_end_us)
+            connection.address = self._address(exchange.case, getinfo(pycurl.PRIMARY_IP))
+            connection.address.connections += 1
         exchange.ttfb_us = max(0, first_byte_us - ready_us)
         exchange.sent_bytes = getinfo(pycurl.REQUEST_SIZE)  # heads and bodies, of all times that it was sent
+        if exchange.sent_bytes:
+            connection.address.requests += 1
         exchange.attempts = self._times_sent(connection, exchange.sent_bytes)
         if exchange.attempts > 1:
             exchange.flags |= RESENT

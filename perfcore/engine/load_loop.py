@@ -13,7 +13,7 @@ from typing import Protocol
 from perfcore.engine.pacing import Pacer
 from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.outcomes import CODE
-from perfcore.metrics.samples import INTERRUPTED
+from perfcore.metrics.samples import CHECKS, INTERRUPTED
 from perfcore.suite.expectation import Expectation
 
 Clock = Callable[[], int]
@@ -25,6 +25,7 @@ HAND_OVER_NS = 100_000_000
 STARTS_PER_PASS = 64
 _NEVER_NS = 1 << 62
 _UNBOUNDED = 1 << 62
+_ALL_CHECKS = (1 << CHECKS) - 1
 
 
 class RequestSource(Protocol):
@@ -142,6 +143,7 @@ class LoadLoop:
     ) -> None:
         self._loads = loads
         self._transport = transport
+        self._start = transport.start
         self._recorder = recorder
         self._clock = clock
         self._on_failure = on_failure
@@ -229,22 +231,28 @@ class LoadLoop:
         exchange.iteration += 1
         exchange.due_ns = due_ns
         request = exchange.request = load.constant or load.source.request_for(exchange)
-        self._transport.start(exchange, request)
+        self._start(exchange, request)
         return True
 
     # -- completions ------------------------------------------------------------------------------------------
 
     def _take(self, completed: list[Exchange]) -> None:
+        judged_wrong: list[Exchange] = []
         for exchange in completed:
             load: CaseLoad = exchange.load
             if exchange.error:
                 self._on_failure(exchange, "", exchange.error_text)
             elif load.judges_more:
-                self._judge(exchange, load.expectation)
+                if self._breaks(exchange, load.expectation):
+                    judged_wrong.append(exchange)
             elif not load.accepted[exchange.status]:
                 exchange.error = CODE["expectation:status"]
+                exchange.failed_checks = 1
+                judged_wrong.append(exchange)
                 self._on_failure(exchange, "", "")
         self._recorder.write(completed)
+        for exchange in judged_wrong:
+            exchange.failed_checks = 0
         for exchange in completed:
             load = exchange.load
             if load.immediate:
@@ -260,12 +268,18 @@ class LoadLoop:
             exchange.under_way = False
             load.in_flight -= 1
 
-    def _judge(self, exchange: Exchange, expectation: Expectation) -> None:
+    def _breaks(self, exchange: Exchange, expectation: Expectation) -> bool:
         response_s = (exchange.done_ns - exchange.due_ns) / 1e9
-        broken = expectation.first_broken(exchange.status, exchange.headers, exchange.body, response_s)
-        if broken is not None:
-            exchange.error = CODE[f"expectation:{broken[0]}"]
-            self._on_failure(exchange, broken[0], broken[1])
+        answer = (exchange.status, exchange.headers, exchange.body, response_s)
+        broken = expectation.first_broken(*answer)
+        if broken is None:
+            return False
+        exchange.error = CODE[f"expectation:{broken[0]}"]
+        failed = expectation.failed_checks(*answer)
+        # Of more checks than a row has bits, the last bit stands for all further ones.
+        exchange.failed_checks = failed if failed <= _ALL_CHECKS else failed & _ALL_CHECKS | 1 << (CHECKS - 1)
+        self._on_failure(exchange, broken[0], broken[1])
+        return True
 
     # -- ends -------------------------------------------------------------------------------------------------
 
@@ -305,9 +319,7 @@ class LoadLoop:
             # What the slot still holds of its last request is not true of this one.
             exchange.status = exchange.error = 0
             exchange.received_bytes = exchange.sent_bytes = 0
-            exchange.dns_us = exchange.connect_us = exchange.tls_us = exchange.ttfb_us = (
-                exchange.transfer_us
-            ) = 0
+            exchange.dns_us = exchange.connect_us = exchange.tls_us = exchange.ttfb_us = 0
             exchange.attempts = 1
         self._recorder.write(cut)
         load.users -= len(cut)

@@ -44,7 +44,16 @@ class TestNotes:
     began: bool = False
     reached_end: bool = False
     max_in_flight: int = 0
+    addresses: dict[str, dict[str, int]] = field(default_factory=dict)
     failure_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def note_end(self, said: Mapping[str, Any]) -> None:
+        """Take in what one worker says at the end of its part."""
+        self.reached_end |= said["reached_end"]
+        for address, counts in said["addresses"].items():
+            total = self.addresses.setdefault(address, {"connections": 0, "requests": 0})
+            for name, count in counts.items():
+                total[name] += count
 
 
 @dataclass(slots=True)
@@ -140,6 +149,8 @@ def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, engine: str, 
         engine=engine,
         reached_planned_end=notes.reached_end,
         max_in_flight=notes.max_in_flight,
+        check_names=tuple(masker.text(name) for name in plan.case.expect.check_names),
+        addresses=notes.addresses,
         further_percentiles=tuple(plan.case.percentiles),
         failures=failures,
     )

@@ -26,6 +26,8 @@ from perfcore.units import format_duration
 
 _log = logging.getLogger("perfcore")
 
+# Only in a process of perfcore's own: niceness cannot be taken back.
+SUPERVISOR_NICENESS = 5
 TICK_S = 0.1
 PROGRESS_EVERY_S = 0.25
 RECENT_NS = 3_000_000_000
@@ -48,12 +50,14 @@ class Supervisor:
         *,
         on_progress: Callable[[RunProgress], None] | None,
         sample_file: SampleFile | None,
+        yields_to_workers: bool = False,
     ) -> None:
         self._job = job
         self._plan = job.plan
         self._sampler = sampler
         self._on_progress = on_progress
         self._sample_file = sample_file
+        self._yields_to_workers = yields_to_workers
         self.collector = MetricsCollector(len(self._plan.cases))
         self.notes = RunNotes(start=now(), tests=[TestNotes() for _ in self._plan.cases])
         self._states: list[TestState] = ["waiting"] * len(self._plan.cases)
@@ -76,6 +80,8 @@ class Supervisor:
     def run(self) -> None:
         """All phases; afterwards `collector` and `notes` hold what there is to know."""
         with self._workers() as group:
+            if self._yields_to_workers:
+                os.nice(SUPERVISOR_NICENESS)  # after the fork: the workers go first
             self._sampler.watch(group.pids)
             for phase in self._plan.phases:
                 if self.notes.interrupted_by is not None or not group.alive:
@@ -170,7 +176,7 @@ class Supervisor:
         elif "done" in message:
             self.notes.samples_left_out[worker] = message["samples_left_out"]
             for index, said in message["done"].items():
-                self.notes.tests[int(index)].reached_end |= said["reached_end"]
+                self.notes.tests[int(index)].note_end(said)
             return True
         return False
 
@@ -253,8 +259,3 @@ class Supervisor:
             p99_ms=recent.p99_ms,
             users=self._job.memory.total_gauge(index, USERS),
         )
-
-
-def lower_own_priority() -> None:
-    """Let the workers go first. Only for a process of perfcore's own: niceness cannot be taken back."""
-    os.nice(5)

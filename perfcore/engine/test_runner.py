@@ -18,7 +18,7 @@ from perfcore.engine.plan import plan_run
 from perfcore.engine.run_document import run_document, started_at
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
-from perfcore.engine.supervisor import Supervisor, lower_own_priority, now
+from perfcore.engine.supervisor import Supervisor, now
 from perfcore.engine.worker import SharedBudget, WorkerJob
 from perfcore.errors import NotSavedError, UsageError
 from perfcore.metrics.environment import EnvironmentSampler, usable_cores
@@ -141,12 +141,11 @@ class TestRunner:
             job,
             sampler,
             on_progress=self.on_progress,
+            yields_to_workers=self._own_process,
             sample_file=self._samples.supervisor_file if self._samples else None,
         )
         if self._stop_reason is not None:
             supervisor.request_stop(self._stop_reason)
-        if self._own_process:
-            lower_own_priority()
         try:
             supervisor.run()
         finally:

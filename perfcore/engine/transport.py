@@ -60,6 +60,7 @@ class Exchange:
         "due_ns",
         "error",
         "error_text",
+        "failed_checks",
         "flags",
         "headers",
         "issued_ns",
@@ -72,7 +73,6 @@ class Exchange:
         "status",
         "step",
         "tls_us",
-        "transfer_us",
         "transport_state",
         "ttfb_us",
         "under_way",
@@ -95,10 +95,11 @@ class Exchange:
         self.error = 0
         self.error_text = ""
         self.flags = 0
+        self.failed_checks = 0
         self.attempts = 1
         self.received_bytes = 0
         self.sent_bytes = 0
-        self.dns_us = self.connect_us = self.tls_us = self.ttfb_us = self.transfer_us = 0
+        self.dns_us = self.connect_us = self.tls_us = self.ttfb_us = 0
         self.body = b""
         self.headers: dict[str, str] = {}
         self.transport_state: Any = None
@@ -124,6 +125,9 @@ class Transport(Protocol):
 
     def location(self, exchange: Exchange) -> str | None:
         """Where an answer of status 3xx that has just been handed back points to."""
+
+    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
+        """By test and address: the `connections` opened to it and the `requests` sent to it."""
 
     def close(self) -> None:
         """Close every connection."""

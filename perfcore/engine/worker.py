@@ -160,11 +160,15 @@ class _Worker:
         )
         _sleep_until(start_ns)
         loop.run()
+        addresses = transport.addresses()
         transport.close()
         self._writer.finish()
         self._set_gauges(loads)
         left_out = 0 if self._sample_file is None else self._sample_file.dropped_rows
-        ends = {str(load.index): {"reached_end": load.reached_end} for load in loads}
+        ends = {
+            str(load.index): {"reached_end": load.reached_end, "addresses": addresses.get(load.index, {})}
+            for load in loads
+        }
         self.send({"done": ends, "samples_left_out": left_out})
 
     def _load(self, case_index: int, rank: int, of: int, start_ns: int) -> CaseLoad:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perfcore.metrics import histogram, outcomes, samples, timeline
+from perfcore.metrics import histogram, outcomes, samples, slowest, timeline
 from perfcore.metrics.histogram import Distribution, bucket_index
 from perfcore.metrics.samples import Rows
+from perfcore.metrics.slowest import Slowest
 from perfcore.metrics.timeline import Timeline
 
 _CONNECT_PHASES = ("dns", "connect", "tls")
@@ -43,7 +44,14 @@ _INSTANTS = 8
 _STATUSES = 1000
 _ERRORS = 64
 _WORDS_PER_TEST = (
-    _INSTANTS + len(_COUNTERS) + _STATUSES + _ERRORS + len(DISTRIBUTIONS) * histogram.WORDS + timeline.WORDS
+    _INSTANTS
+    + len(_COUNTERS)
+    + _STATUSES
+    + _ERRORS
+    + samples.CHECKS
+    + slowest.WORDS
+    + len(DISTRIBUTIONS) * histogram.WORDS
+    + timeline.WORDS
 )
 
 Integers = NDArray[np.int64]
@@ -73,6 +81,8 @@ class TestFigures:
         self._counters = cutter.cut(len(_COUNTERS))
         self.status_counts = cutter.cut(_STATUSES)
         self.error_counts = cutter.cut(_ERRORS)
+        self.failed_check_counts = cutter.cut(samples.CHECKS)
+        self.slowest = Slowest(cutter.cut(slowest.WORDS))
         self.distributions = {name: Distribution(cutter.cut(histogram.WORDS)) for name in DISTRIBUTIONS}
         self.timeline = Timeline(cutter.cut(timeline.WORDS))
 
@@ -130,10 +140,12 @@ class TestFigures:
         if failed:
             status = status[c.answered]
             self.error_counts += np.bincount(c.error[c.failed], minlength=_ERRORS)
+            self.failed_check_counts += count_bits(c.rows["failed_checks"][c.failed])
             self._count("censored", int(np.count_nonzero(c.censored)))
             if c.censored.any():
                 self._note_earlier(_SHORTEST_CENSORED_NS, int(c.response_ns[c.censored].min()))
         self.status_counts += np.bincount(np.minimum(status, _STATUSES - 1), minlength=_STATUSES)
+        self.slowest.add(c.rows, c.response_ns)
         self._note_earlier(_FIRST_DUE_NS, int(c.due_ns.min()))
         last_done_ns = int(c.done_ns.max())
         self._instants[_LAST_DONE_NS] = max(int(self._instants[_LAST_DONE_NS]), last_done_ns)
@@ -181,10 +193,19 @@ class TestFigures:
 
     def _fold_phases(self, c: "_Columns") -> None:
         # Every answer was waited for and transferred, if in less than a microsecond; few requests had to connect.
-        answered = c.rows if c.headline is None else c.rows[c.answered]
-        for phase in _ANSWER_PHASES:
-            self.distributions[phase].add(np.multiply(answered[f"{phase}_us"], 1000, dtype=np.int64))
-        if c.connected.any():
+        answered, service_ns = c.rows, c.service_ns
+        if c.headline is not None:
+            answered, service_ns = answered[c.answered], service_ns[c.answered]
+        ttfb_ns = np.multiply(answered["ttfb_us"], 1000, dtype=np.int64)
+        transfer_ns = service_ns - ttfb_ns
+        has_connected = bool(c.connected.any())
+        if has_connected:
+            for phase in _CONNECT_PHASES:
+                transfer_ns -= np.multiply(answered[f"{phase}_us"], 1000, dtype=np.int64)
+        self.distributions["ttfb"].add(ttfb_ns)
+        # What is left of the service time; the transport's clock may be a microsecond ahead of the loop's.
+        self.distributions["transfer"].add(np.maximum(transfer_ns, 0))
+        if has_connected:
             connected = c.rows[c.connected]
             for phase in _CONNECT_PHASES:
                 microseconds = connected[f"{phase}_us"]
@@ -201,6 +222,8 @@ class TestFigures:
         self._counters += other._counters
         self.status_counts += other.status_counts
         self.error_counts += other.error_counts
+        self.failed_check_counts += other.failed_check_counts
+        self.slowest.merge(other.slowest)
         for name, distribution in self.distributions.items():
             distribution.merge(other.distributions[name])
         self.timeline.merge(other.timeline)
@@ -211,6 +234,13 @@ class TestFigures:
         Derived from two distributions, so that a block costs no third one (see Distribution.without).
         """
         return self.distributions["response"].without(self.distributions["connected"])
+
+
+def count_bits(masks: NDArray[np.uint64]) -> Integers:
+    """How often each of the 64 bits is set, from the lowest."""
+    bits = np.unpackbits(np.ascontiguousarray(masks).view(np.uint8), bitorder="little")
+    counts: Integers = bits.reshape(-1, 64).sum(axis=0, dtype=np.int64)
+    return counts
 
 
 class _Columns:

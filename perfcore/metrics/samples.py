@@ -40,11 +40,11 @@ SAMPLE = np.dtype(
         ("done_ns", "<i8"),
         ("received_bytes", "<i8"),
         ("sent_bytes", "<i8"),
+        ("failed_checks", "<u8"),  # a bit for each expectation that the answer broke, CHECKS at most
         ("dns_us", "<u4"),
         ("connect_us", "<u4"),
         ("tls_us", "<u4"),
         ("ttfb_us", "<u4"),
-        ("transfer_us", "<u4"),
         ("user", "<u4"),
         ("case", "<u2"),
         ("step", "<u2"),
@@ -52,14 +52,16 @@ SAMPLE = np.dtype(
         ("attempts", "<u2"),
         ("error", "u1"),
         ("flags", "u1"),
-        ("reserved", "<u2"),
+        ("reserved_16", "<u2"),
+        ("reserved_32", "<u4"),
         ("sequence", "<u4"),
     ]
 )
-_ROW = struct.Struct("<qqqqqIIIIIIHHHHBB2xI")
+_ROW = struct.Struct("<qqqqqQIIIIIHHHHBB6xI")
 ROW_BYTES = _ROW.size
 assert SAMPLE.itemsize == ROW_BYTES
 _SEQUENCE_MASK = 0xFFFF_FFFF
+CHECKS = 64  # of more expectations than that, the last bit stands for all further ones
 
 Rows = NDArray[np.void]
 
@@ -72,11 +74,11 @@ class Sample(Protocol):
     done_ns: int
     received_bytes: int
     sent_bytes: int
+    failed_checks: int
     dns_us: int
     connect_us: int
     tls_us: int
     ttfb_us: int
-    transfer_us: int
     user: int
     case: int
     step: int
@@ -122,7 +124,7 @@ class SampleWriter:
             try:
                 pack(
                     view, offset, s.due_ns, s.issued_ns, s.done_ns, s.received_bytes, s.sent_bytes,
-                    s.dns_us, s.connect_us, s.tls_us, s.ttfb_us, s.transfer_us,
+                    s.failed_checks, s.dns_us, s.connect_us, s.tls_us, s.ttfb_us,
                     s.user, s.case, s.step, s.status, s.attempts, s.error, s.flags, sequence,
                 )  # fmt: skip
             except struct.error:
@@ -211,7 +213,7 @@ class SampleWriter:
 
 def _clamp(sample: Sample) -> None:
     """Bring what does not fit its column to the column's end: a phase of more than 71 minutes, 65,536 attempts."""
-    for name in ("dns_us", "connect_us", "tls_us", "ttfb_us", "transfer_us"):
+    for name in ("dns_us", "connect_us", "tls_us", "ttfb_us"):
         setattr(sample, name, min(max(getattr(sample, name), 0), 0xFFFF_FFFF))
     sample.status = min(max(sample.status, 0), 0xFFFF)
     sample.attempts = min(sample.attempts, 0xFFFF)

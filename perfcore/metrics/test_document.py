@@ -4,7 +4,7 @@ The names and meanings are the result format's; every total that the format says
 counters here, so that it cannot drift.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from perfcore.metrics import outcomes
 from perfcore.metrics.histogram import SCHEME, Distribution
 from perfcore.metrics.metrics_collector import PHASES, TestFigures
+from perfcore.metrics.samples import CHECKS
 from perfcore.metrics.statistics import (
     STANDARD_PERCENTILES,
     all_percentiles,
@@ -37,6 +38,7 @@ class TestFacts:
     engine: str
     reached_planned_end: bool  # its time was over before its users had done their iterations
     max_in_flight: int
+    check_names: tuple[str, ...] = ()  # in the order of the bits of a sample's failed_checks
     further_percentiles: tuple[float, ...] = ()
     failures: list[dict[str, Any]] = field(default_factory=list)
     addresses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -49,7 +51,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     load_s, drain_s = _load_and_drain_s(figures, facts)
     further = facts.further_percentiles
     timing, service_time = _headline_documents(figures, further)
-    document = {
+    return {
         "name": facts.name,
         "request": facts.request,
         "load": dict(facts.load),
@@ -77,7 +79,9 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
             outcomes.ERROR_KINDS[code]: int(figures.error_counts[code])
             for code in np.flatnonzero(figures.error_counts)
         },
+        "checks": checks_document(figures, facts.check_names),
         "failures": facts.failures,
+        "slowest": slowest_document(figures),
         "bytes": {"received": figures.counter("received_bytes"), "sent": figures.counter("sent_bytes")},
         "connections_opened": figures.counter("connections"),
         "engine": facts.engine,
@@ -99,9 +103,33 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "timeline": timeline_document(figures),
         "histogram": histogram_document(figures.distributions["response"]),
     }
-    if not facts.addresses:
-        del document["addresses"]
-    return document
+
+
+def checks_document(figures: TestFigures, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Each expectation and how many whole answers kept and broke it; further ones than CHECKS count as one."""
+    answered = int(figures.status_counts.sum())
+    shown = list(names[:CHECKS])
+    if len(names) > CHECKS:
+        shown[-1] = f"the last {len(names) - CHECKS + 1} checks"
+    return {
+        name: {"passed": answered - int(failed), "failed": int(failed)}
+        for name, failed in zip(shown, figures.failed_check_counts, strict=False)
+    }
+
+
+def slowest_document(figures: TestFigures) -> list[dict[str, Any]]:
+    """The slowest requests, slowest first; `at_s` is when they ended, since the test began."""
+    return [
+        {
+            "at_s": round((request.done_ns - figures.start_ns) / 1e9, 6),
+            "ms": _ms(request.response_ns),
+            "user": request.user,
+            "step": None,
+            "status": request.status or None,
+            "trace_id": None,
+        }
+        for request in figures.slowest.requests()
+    ]
 
 
 def _headline_documents(

@@ -155,6 +155,41 @@ class Expectation(SuiteModel):
             or self._broken_time(response_time_s)
         )
 
+    @property
+    def check_names(self) -> tuple[str, ...]:
+        """What is expected, one name each, in the order of judging; the bits of `failed_checks`."""
+        names = [f"status {self.status.text}", *(f"header {name}" for name in self.header)]
+        if self.body_contains is not None:
+            names.append(f"body_contains {self.body_contains}")
+        if self.body_matches is not None:
+            names.append(f"body_matches {self.body_matches.pattern}")
+        names.extend(f"json {check.path}" for check in self.json_conditions)
+        if self.max_time_s is not None:
+            names.append(f"max_time {format_duration(self.max_time_s)}")
+        return tuple(names)
+
+    def failed_checks(
+        self, status: int, headers: Mapping[str, str], body: bytes, response_time_s: float
+    ) -> int:
+        """Every expectation that the response breaks: bit n for the n-th of `check_names`."""
+        broken = [status not in self.status.accepted]
+        broken += [
+            self._broken_one_header(name, text, headers) is not None for name, text in self.header.items()
+        ]
+        if self.body_contains is not None:
+            broken.append(self.body_contains.encode("utf-8", "replace") not in body)
+        if self.body_matches is not None:
+            broken.append(not self.body_matches.search(body.decode("utf-8", "replace")))
+        if self.json_conditions:
+            try:
+                document = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                broken += [True] * len(self.json_conditions)
+            else:
+                broken += [check.broken_by(document) is not None for check in self.json_conditions]
+        broken.append(self._broken_time(response_time_s) is not None)
+        return sum(1 << bit for bit, is_broken in enumerate(broken) if is_broken)
+
     def _broken_status(self, status: int, headers: Mapping[str, str]) -> Broken | None:
         if status in self.status.accepted:
             return None
@@ -166,12 +201,17 @@ class Expectation(SuiteModel):
 
     def _broken_header(self, headers: Mapping[str, str]) -> Broken | None:
         for name, text in self.header.items():
-            value = headers.get(name.lower())
-            if value is None:
-                return "header", f"no header {name}, expected one with {shown(text)}"
-            if text not in value:
-                return "header", f"header {name} is {shown(value)}, expected {shown(text)} in it"
+            broken = self._broken_one_header(name, text, headers)
+            if broken is not None:
+                return "header", broken
         return None
+
+    @staticmethod
+    def _broken_one_header(name: str, text: str, headers: Mapping[str, str]) -> str | None:
+        value = headers.get(name.lower())
+        if value is None:
+            return f"no header {name}, expected one with {shown(text)}"
+        return None if text in value else f"header {name} is {shown(value)}, expected {shown(text)} in it"
 
     def _broken_body(self, body: bytes) -> Broken | None:
         if self.body_contains is not None and self.body_contains.encode("utf-8", "replace") not in body:

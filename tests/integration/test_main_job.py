@@ -115,6 +115,17 @@ test_suite:
         assert_numbers_add_up(test)
     assert results["late"]["timing"]["min_ms"] >= 200
     assert "p50" in results["late"]["timing"]["censored_percentiles"]
+    assert results["wrong"]["checks"] == {
+        "status 2xx": {"passed": 10, "failed": 0},
+        "json $.id": {"passed": 0, "failed": 10},
+    }
+    assert results["flaky"]["checks"] == {"status 2xx": {"passed": 75, "failed": 25}}
+    assert results["gone"]["checks"] == {"status 2xx": {"passed": 0, "failed": 0}}
+    assert results["flaky"]["addresses"] == {"127.0.0.1": {"connections": 4, "requests": 100}}
+    assert results["gone"]["addresses"] == {}
+    slowest = results["late"]["slowest"]
+    assert len(slowest) == 4
+    assert all(request["ms"] >= 200 and request["status"] is None for request in slowest)
     moved = results["moved"]["failures"][0]["samples"][0]
     assert "302 → " in moved["detail"]
     assert "expect: {status: 302}" in moved["detail"]
@@ -143,7 +154,7 @@ def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target):
 
 def test_samples_stop_at_their_limit_and_the_result_says_so(tmp_path, target):
     suite = one_test(target.url, endpoint="/health", parallel_users=2, iterations=100)
-    done = run(tmp_path, suite, "--samples", "--samples-limit", "8000")
+    done = run(tmp_path, suite, "--samples", "--samples-limit", "8800")
     numpy = pytest.importorskip("numpy")
     assert len(numpy.load(done.results_dir / "latest" / "samples.npy")) == 100
     assert done.test("test")["total_requests"] == 200

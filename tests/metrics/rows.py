@@ -70,7 +70,6 @@ def random_rows(seed, count, *, tests=1, span_ns=3_000_000_000, ok=0.6, interrup
     for name in ("dns_us", "connect_us", "tls_us"):
         rows[name] = np.where(connected, rng.choice([0, 15, 700], count), 0)
     rows["ttfb_us"] = np.where(answered, service // 1000, 0)
-    rows["transfer_us"] = np.where(answered, rng.integers(0, 4, count), 0)
     rows["received_bytes"] = rng.integers(0, 10**6, count)
     rows["sent_bytes"] = rng.integers(0, 10**4, count)
     return rows
@@ -85,11 +84,11 @@ def samples_of(users):
             done_ns=user + 2,
             received_bytes=user * 3,
             sent_bytes=5,
+            failed_checks=2**63 + 1,
             dns_us=6,
             connect_us=7,
             tls_us=8,
             ttfb_us=9,
-            transfer_us=10,
             user=user,
             case=11,
             step=12,

@@ -86,8 +86,9 @@ class Plain:
             if row[f"{phase}_us"]:
                 self.durations[phase].append(row[f"{phase}_us"] * 1000)
         if answered:
-            for phase in ("ttfb", "transfer"):
-                self.durations[phase].append(row[f"{phase}_us"] * 1000)
+            phases = [row[f"{phase}_us"] * 1000 for phase in ("dns", "connect", "tls", "ttfb")]
+            self.durations["ttfb"].append(phases[-1])
+            self.durations["transfer"].append(max(service - sum(phases), 0))
 
 
 COUNTERS = [
@@ -221,13 +222,14 @@ def test_reused_response_leaves_out_those_that_had_to_connect():
 
 
 def test_phases_of_connecting_are_over_those_that_connected_and_the_rest_over_all_answers():
-    connecting = rows_of(2, flags=CONNECTED, dns_us=10, connect_us=20, tls_us=0, ttfb_us=100, transfer_us=4)
+    connecting = rows_of(2, flags=CONNECTED, dns_us=10, connect_us=20, tls_us=0, ttfb_us=100)
     others = rows_of(6, ttfb_us=100)
     refused = rows_of(5, error=CODE["refused"], status=0)
     distributions = figures_of(np.concatenate([connecting, others, refused])).distributions
     counts = {phase: distributions[phase].count for phase in PHASES}
     assert counts == {"dns": 2, "connect": 2, "tls": 0, "ttfb": 8, "transfer": 8}
-    assert distributions["transfer"].mean_ns == 1_000
+    # Of the millisecond that each took: what ttfb leaves of it, and of two of them what connecting leaves as well.
+    assert distributions["transfer"].sum_ns == 6 * 900_000 + 2 * 870_000
 
 
 def test_a_status_out_of_range_is_counted_all_the_same():

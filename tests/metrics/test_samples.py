@@ -66,10 +66,9 @@ def test_a_row_carries_every_field():
     ends.writer.finish()
     assert ends.reader.drain(lambda rows: kept.append(rows.copy())) == 1
     (row,) = kept[0]
-    names = [name for name in SAMPLE.names if name not in ("reserved", "sequence")]
+    names = [name for name in SAMPLE.names if not name.startswith(("reserved", "sequence"))]
     assert {name: int(row[name]) for name in names} == {name: getattr(sample, name) for name in names}
     assert row["sequence"] == 1
-    assert row["reserved"] == 0
 
 
 ACTIONS = st.lists(

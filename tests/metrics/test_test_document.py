@@ -37,6 +37,8 @@ KEYS = {
     "status_codes",
     "errors",
     "failures",
+    "checks",
+    "slowest",
     "bytes",
     "connections_opened",
     "engine",
@@ -111,8 +113,37 @@ def test_every_key_of_the_result_format_is_there(count):
     assert {"p50", "p90", "p95", "p99", "p99_9"} <= document["timing"]["percentiles"].keys()
 
 
-def test_unknown_addresses_are_absent():
-    assert "addresses" not in document_of(rows_of(1))
+def test_where_nothing_was_reached_there_is_no_address():
+    assert document_of(rows_of(1))["addresses"] == {}
+
+
+def test_every_check_is_counted_kept_and_broken():
+    rows = rows_of(6, status=200)
+    rows["failed_checks"][:3] = [0b01, 0b10, 0b11]
+    rows["error"][:3] = CODE["expectation:header"]
+    rows["error"][3] = CODE["timeout"]
+    document = document_of(rows, check_names=("status 2xx", "json $.a"))
+    assert document["checks"] == {
+        "status 2xx": {"passed": 3, "failed": 2},
+        "json $.a": {"passed": 3, "failed": 2},
+    }
+
+
+def test_checks_beyond_the_bits_of_a_row_count_as_one():
+    names = tuple(f"json $.{n}" for n in range(70))
+    checks = document_of(rows_of(1), check_names=names)["checks"]
+    assert len(checks) == 64
+    assert list(checks)[-1] == "the last 7 checks"
+
+
+def test_the_slowest_requests_are_kept_with_who_sent_them_and_when():
+    rows = random_rows(3, 500, interrupted=0)
+    document = document_of(rows)
+    response = rows["done_ns"] - rows["due_ns"]
+    slowest = sorted(response.tolist(), reverse=True)[:10]
+    assert [round(request["ms"] * 1e6) for request in document["slowest"]] == slowest
+    first = rows[int(response.argmax())]
+    assert document["slowest"][0]["user"] == first["user"]
 
 
 def test_an_empty_test_has_nulls_and_zeroes():
