@@ -9,6 +9,15 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
+    """How the command ends.
+
+    PASSED: nothing to complain of. BUG: perfcore itself failed, with a traceback. WRONG_COMMAND_LINE, WRONG_SUITE:
+    nothing was sent. REGRESSION: worse than a baseline. NOT_TRUSTWORTHY: the generator was at its limit (with
+    --strict). INCOMPLETE: a worker was lost. THRESHOLD_BROKEN: also a test without any success. INTERRUPTED: by a
+    signal; the result is saved at the first. NOT_SAVED: the result could not be written. SETUP_FAILED: the load
+    never started. ABORTED: ended by a limit or an abort threshold.
+    """
+
     PASSED = 0
     BUG = 1
     WRONG_COMMAND_LINE = 2
@@ -37,9 +46,13 @@ PRECEDENCE: Sequence[ExitCode] = (
 
 
 def gravest(codes: Iterable[ExitCode]) -> ExitCode:
-    """The exit code of a run that has all of these reasons; PASSED when it has none."""
+    """The exit code of a run that has all of these reasons; PASSED when it has none.
+
+    A code that no run ends with (a bug, a wrong suite) counts when there is none of the others.
+    """
     present = set(codes)
-    return next((code for code in PRECEDENCE if code in present), ExitCode.PASSED)
+    unranked = sorted(present - {*PRECEDENCE, ExitCode.PASSED})
+    return next((code for code in (*PRECEDENCE, *unranked) if code in present), ExitCode.PASSED)
 
 
 class PerfcoreError(Exception):

@@ -47,7 +47,7 @@ class Owner(NamedTuple):
 OWNERS = {
     "pycurl": Owner(
         "pycurl",
-        ("engine/http_client.py", "engine/wire_client.py"),
+        ("engine/http_client.py", "engine/curl_handle.py", "engine/wire_client.py"),
         "the two transports; the wire path has libcurl make its connections",
     ),
     "psutil": Owner("psutil", ("metrics/environment.py",), "one sampler of host and workers"),

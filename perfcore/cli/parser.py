@@ -126,6 +126,7 @@ RUN_OPTIONS = (
     Option(("--no-color",), "no colour, also with NO_COLOR set", "flag"),
 )
 VALIDATE_OPTIONS = _SUITE_OPTIONS[:2]
+SCHEMA_OPTIONS = (Option(("--result",), "the schema of results.json in place of the suite's", "flag"),)
 
 
 class Parser(argparse.ArgumentParser):
@@ -157,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("suite", metavar="SUITE", help="the suite file, - for standard input")
     validate = _command(commands, "validate", "check a suite and tell every mistake in it", VALIDATE_OPTIONS)
     validate.add_argument("suite", metavar="SUITE", nargs="+", help="suite files, - for standard input")
-    _command(commands, "schema", "print the JSON Schema of suite files, for editors", ())
+    _command(commands, "schema", "print the JSON Schema of suite files, for editors", SCHEMA_OPTIONS)
     _command(commands, "target", "start the embedded target server, to try a suite against", target_options())
     return parser
 
@@ -239,7 +240,7 @@ def _answer_foreign_options(command: str, arguments: list[str]) -> None:
 def _options_of(command: str) -> tuple[Option, ...]:
     if command == "target":
         return target_options()
-    return {"run": RUN_OPTIONS, "validate": VALIDATE_OPTIONS}.get(command, ())
+    return {"run": RUN_OPTIONS, "validate": VALIDATE_OPTIONS, "schema": SCHEMA_OPTIONS}.get(command, ())
 
 
 def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:

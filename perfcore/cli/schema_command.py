@@ -1,4 +1,4 @@
-"""`perfcore schema`: the JSON Schema of suite files, for editors that complete and check them."""
+"""`perfcore schema`: the JSON Schema of suite files (for editors that complete and check them), or of results."""
 
 import argparse
 
@@ -6,10 +6,16 @@ import orjson
 
 from perfcore.cli.messages import output
 from perfcore.errors import ExitCode
+from perfcore.report.result_schema import result_schema
 from perfcore.suite.schema import json_schema
 
 
-def run(_options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    text = (
+        result_schema()
+        if options.result
+        else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode() + "\n"
+    )
     with output() as stdout:
-        stdout.write(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        stdout.write(text)
     return ExitCode.PASSED

@@ -29,18 +29,35 @@ _BY_ERRNO = {errno.ECONNREFUSED: "refused", errno.ECONNRESET: "reset", errno.EPI
 _BY_CODE = {code: CODE[kind] for kind, codes in _KINDS.items() for code in codes}
 
 
-def error_code(curl_code: int, os_errno: int, text: str = "", *, connected: bool, answer_began: bool) -> int:
+# Where libcurl has no words of its own.
+_TEXTS = {100: "the head of the answer is larger than libcurl takes"}
+
+
+def error_text(curl_code: int, message: str) -> str:
+    """What to tell of a failed transfer: libcurl's own words where it has some."""
+    return message or _TEXTS.get(curl_code) or f"libcurl error {curl_code}"
+
+
+def error_code(
+    curl_code: int,
+    os_errno: int,
+    text: str = "",
+    *,
+    connected: bool,
+    answer_began: bool,
+    is_tls: bool = True,
+) -> int:
     """The outcome code of a failed transfer; `text` is what libcurl says of it.
 
-    `connected` says that a connection stood (and its TLS handshake was through), `answer_began` that a byte of
-    the answer had come.
+    `connected` says that a connection stood (and its TLS handshake, of `is_tls`, was through), `answer_began` that
+    a byte of the answer had come.
     """
     if curl_code == _OPERATION_TIMEDOUT:
         return CODE["timeout" if connected else "connect_timeout"]
     if curl_code == _COULDNT_CONNECT:
         return CODE[_BY_ERRNO.get(os_errno, "unreachable")]
     if curl_code in (_SEND_ERROR, _RECV_ERROR):
-        return CODE[_broken_off(os_errno, text, answer_began) if connected else "tls"]
+        return CODE[_broken_off(os_errno, text, answer_began) if connected or not is_tls else "tls"]
     if curl_code in _BY_CODE:
         return _BY_CODE[curl_code]
     if not connected:

@@ -14,7 +14,9 @@ BODY_KEPT = 2048
 class FailureSampler:
     """Keeps the first few failures of each test and kind, masked, and gives each to `send` as it happens.
 
-    Sent at once, so that the samples of a worker that is killed later are known as well.
+    Sent at once, so that the samples of a worker that is killed later are known as well. Answers are not kept as
+    a rule, so a first sample may lack headers and body; after a failure the user's next answer is kept, and only
+    whole samples follow.
     """
 
     def __init__(
@@ -30,7 +32,13 @@ class FailureSampler:
         """Called for every failure; all but the first few cost one look-up."""
         key = (exchange.case, exchange.error)
         kept = self._kept.get(key, 0)
-        if kept < SAMPLES_PER_KIND:
+        if kept >= SAMPLES_PER_KIND:
+            return
+        was_answered = exchange.error > LAST_TRANSPORT_KIND
+        is_whole = bool(exchange.headers) or not was_answered
+        if was_answered:
+            self._transport.keep_next(exchange)
+        if is_whole or not kept:
             self._kept[key] = kept + 1
             sample = self._sample(exchange, explanation)
             self._send(

@@ -1,160 +1,50 @@
-"""HttpClient: the Transport over libcurl transfers, and the only place of transfers that knows pycurl.
+"""HttpClient: the Transport over libcurl transfers.
 
-What is not obvious, each with its measurement in bench/README.md or the engine notes of ARCHITECTURE.md:
+What is not obvious:
 
 - Users are held in several CurlMulti ("shards") over one epoll, since libcurl's cost of one request grows with
   the handles in a CurlMulti.
-- Each user has a CurlShare of its own for its connections. In a CurlMulti's common pool fifty thinking users
-  would share five connections, which no real users do.
 - There is no timer callback: two to three Python calls a request are saved by asking each touched shard once a
   pass (`CurlMulti.timeout`) for when it wants to be called.
-- libcurl asks for a socket anew for each request and gives it back after. The descriptor stays registered in
-  epoll over that; one that becomes ready while nobody wants it (the server closed it) is unregistered.
-- Without a write callback libcurl writes bodies to C stdout. A worker's descriptor 1 is /dev/null, so bodies
-  that nobody looks at cost no Python call.
-- A user's connection calls back into the Curl handle that opened it, so handles outlive their share's pool:
-  `close` detaches and closes the shares first.
+- libcurl sends a request again by itself when the kept connection turns out dead. It looks before it sends only
+  on connections that were idle for a second; those that the server closes meanwhile are dropped here as soon as
+  epoll tells of it, and once a server has been seen to do so, every kept connection is looked at before use.
+
+libcurl's objects and their settings are in engine/curl_handle.py, the descriptors in engine/socket_watch.py.
 """
 
 import os
-import ssl
 import time
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import pycurl
 
-from perfcore._version import __version__
-from perfcore.engine.curl_errors import error_code
-from perfcore.engine.poller import READ, WRITE, Poller, is_readable
+from perfcore.engine.curl_errors import error_code, error_text
+from perfcore.engine.curl_handle import FAR_NS, Address, Shard, User, default_ca_file
+from perfcore.engine.poller import READ, Poller, is_readable
+from perfcore.engine.rehearsal import rehearse
+from perfcore.engine.socket_watch import SocketWatch, curl_events
 from perfcore.engine.transport import Exchange, Request
+from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import CONNECTED, RESENT
 
 USERS_PER_SHARD = 40
-USER_AGENT = f"perfcore/{__version__}"
-# Of a body that an expectation wants to see, no more than this is kept; the rest is read and counted only.
-BODY_LIMIT = 16 * 1024 * 1024
-HEADERS_LIMIT = 256 * 1024
 # After so long in one batch the loop gets its turn, so that due starts are not kept waiting.
 BATCH_NS = 250_000
-_FAR_NS = 1 << 62
-_PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
-_EPOLL_EVENTS = {pycurl.POLL_IN: READ, pycurl.POLL_OUT: WRITE, pycurl.POLL_INOUT: READ | WRITE}
-_UNWANTED = 0
 _clock_ns = time.monotonic_ns
 # Bytes by which a request may differ from what the first one foretells: the digits of Content-Length, non-ASCII.
 _SIZE_SLACK = 32
+# A body up to here is sent in one go with its head: whatever the server answered, it was sent whole.
+_SENT_AT_ONCE_BYTES = 16_384
+_NO_BODY_STATUSES = (204, 304)
+_TRUNCATED = CODE["truncated"]
 
 # Names of their own for what every request asks: a module's attribute is a second look-up each time.
 _RESPONSE_CODE = pycurl.RESPONSE_CODE
 _FIRST_BYTE_US = pycurl.STARTTRANSFER_TIME_T
 _BODY_SIZE = pycurl.SIZE_DOWNLOAD_T
 _HEAD_SIZE = pycurl.HEADER_SIZE
-
-
-def versions() -> dict[str, str]:
-    """The libraries that carry the requests, for the environment block."""
-    info = pycurl.version_info()
-    return {"libcurl": info[1], "pycurl": pycurl.version.split()[0].split("/")[1], "tls": info[5].strip()}
-
-
-def default_ca_file() -> str | None:
-    """The system's certificate bundle: SSL_CERT_FILE, else where OpenSSL and the distributions keep it."""
-    known = (
-        os.environ.get("SSL_CERT_FILE"),
-        ssl.get_default_verify_paths().cafile,
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-        "/etc/ssl/ca-bundle.pem",
-        "/etc/ssl/cert.pem",
-    )
-    return next((path for path in known if path and os.path.isfile(path)), None)
-
-
-class _Shard:
-    """A CurlMulti, how many transfers it has under way, and when libcurl wants to be called for them.
-
-    Its methods are kept bound: looking one up on a pycurl object costs as much as a small call.
-    """
-
-    __slots__ = (
-        "act",
-        "active",
-        "add_handle",
-        "deadline_ns",
-        "handles",
-        "info_read",
-        "multi",
-        "remove_handle",
-        "timeout",
-        "touched",
-    )
-
-    def __init__(self) -> None:
-        self.multi = pycurl.CurlMulti()
-        self.act = self.multi.socket_action
-        self.add_handle = self.multi.add_handle
-        self.remove_handle = self.multi.remove_handle
-        self.info_read = self.multi.info_read
-        self.timeout = self.multi.timeout
-        self.active = 0
-        self.handles = 0
-        self.deadline_ns = _FAR_NS
-        self.touched = False
-
-
-class _Address:
-    """A server's address of one test: connections opened to it and requests that it answered or broke off."""
-
-    __slots__ = ("connections", "requests")
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self.requests = 0
-
-
-class _Connection:
-    """The transport's side of a user: its Curl handle, its pool, what is known of the request under way."""
-
-    __slots__ = (
-        "active",
-        "address",
-        "body",
-        "body_bytes",
-        "configured",
-        "getinfo",
-        "handle",
-        "head_size",
-        "header_bytes",
-        "header_lines",
-        "keeps",
-        "overhead",
-        "plain",
-        "shard",
-        "share",
-        "sockets",
-    )
-
-    def __init__(self, shard: _Shard) -> None:
-        self.shard = shard
-        self.handle = pycurl.Curl()
-        self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
-        self.keeps = False  # somebody looks at bodies or headers
-        self.active = False
-        self.address = _Address()  # whom it is connected to; nobody as yet
-        self.share = _pool()
-        self.configured: Request | None = None
-        self.sockets = 0  # opened for the request under way
-        self.overhead: int | None = None  # bytes of a request that neither URL, headers nor body decide
-        self.plain = False  # the last request found its connection kept and its size known
-        self.head_size: int | None = None  # of a request configured once and sent again and again
-        self.body: list[bytes] = []
-        self.body_bytes = 0
-        self.header_lines: list[bytes] = []
-        self.header_bytes = 0
 
 
 class HttpClient:
@@ -164,19 +54,19 @@ class HttpClient:
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
-        self._shards: list[_Shard] = []
-        self._connections: list[_Connection] = []
+        self._watch: SocketWatch[Shard] = SocketWatch(poller)
+        self._shards: list[Shard] = []
+        self._users: list[User] = []
         self._exchange_of: dict[pycurl.Curl, Exchange] = {}
-        self._touched: list[_Shard] = []
-        self._ripe: list[_Shard] = []
-        self._wake_ns = _FAR_NS
-        self._addresses: dict[tuple[int, str], _Address] = {}
+        self._user_of: dict[int, User] = {}  # by descriptor
+        self._touched: list[Shard] = []
+        self._ripe: list[tuple[Shard, int]] = []  # ended while they were started, and when
+        self._handed_over: list[Exchange] = []  # with answers that may be forgotten by the next pass
+        self._wake_ns = FAR_NS
+        self._addresses: dict[tuple[int, str], Address] = {}
         self._ca_file = default_ca_file()
-        # Indexed by descriptor: what epoll watches, what libcurl wants (both in libcurl's numbers), for which shard.
-        self._registered: list[int] = []
-        self._wanted: list[int] = []
-        self._owner: list[_Shard | None] = []
-        self._user_of: dict[int, _Connection] = {}  # by descriptor
+        self._is_wary = False  # the server closes connections without saying so: look before each request
+        self._ends_empty = False  # the server has ended an empty answer by closing, which is its right
 
     @property
     def in_flight(self) -> int:
@@ -186,19 +76,21 @@ class HttpClient:
 
     def start(self, exchange: Exchange, request: Request) -> None:
         """Send `request` now; `exchange.issued_ns` is stamped right before libcurl gets it."""
-        connection = exchange.transport_state
-        if connection is None:
-            connection = self._open(exchange)
-        if connection.configured is not request:
-            self._configure(connection, request)
-        shard = connection.shard
-        connection.active = True
+        user = exchange.transport_state
+        if user is None:
+            user = self._open(exchange)
+        if user.configured is not request:
+            user.configure(request, self._ca_file)
+        if self._is_wary and user.open_sockets:
+            self._drop_if_dead(user)
+        shard = user.shard
+        user.active = True
         shard.active += 1
         exchange.issued_ns = _clock_ns()
-        shard.add_handle(connection.handle)
+        shard.add_handle(user.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
         if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
-            self._ripe.append(shard)
+            self._ripe.append((shard, _clock_ns()))
         if not shard.touched:
             shard.touched = True
             self._touched.append(shard)
@@ -206,22 +98,24 @@ class HttpClient:
     def poll(self, timeout_s: float) -> list[Exchange]:
         """Exchanges that have ended, `done_ns` stamped after the last byte of each."""
         completed: list[Exchange] = []
+        if self._handed_over:
+            self._forget_kept()
         if self._ripe:
-            for ripe in self._ripe:
-                self._collect(ripe, _clock_ns(), completed)
+            for ripe, ended_ns in self._ripe:
+                self._collect(ripe, ended_ns, completed)
             self._ripe.clear()
         begin_ns = _clock_ns()
-        timeout_s = 0 if completed else self._until_libcurl_wants(begin_ns, timeout_s)
-        events = self._poller.wait(timeout_s)
-        owners, wanted = self._owner, self._wanted
+        timeout_s = self._until_libcurl_wants(begin_ns, timeout_s)
+        events = self._poller.wait(0 if completed else timeout_s)
+        owners, wanted = self._watch.owner, self._watch.wanted
         begin_ns = _clock_ns()
         for fd, ready in events:
             shard = owners[fd]
             if shard is None or not wanted[fd]:
-                self._unregister(fd)
+                self._watch.unregister(fd)
                 self._drop_idle(fd)
                 continue
-            bitmask = 1 if ready == READ else _curl_events(ready)
+            bitmask = 1 if ready == READ else curl_events(ready)
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
@@ -235,13 +129,21 @@ class HttpClient:
         return completed
 
     def cut(self, exchange: Exchange) -> None:
-        connection = exchange.transport_state
-        if connection is not None and connection.active:
-            self._release(connection)
+        user = exchange.transport_state
+        if user is not None and user.active:
+            self._release(user)
+
+    def keep_next(self, exchange: Exchange) -> None:
+        """Keep the user's next answer, body and headers, as a sample."""
+        exchange.transport_state.keep_next()
 
     def location(self, exchange: Exchange) -> str | None:
-        url = exchange.transport_state.handle.getinfo(pycurl.REDIRECT_URL)
-        return str(url) if url else None
+        """The answer's Location as an absolute URL, as far as it can be read."""
+        url = exchange.transport_state.handle.getinfo_raw(pycurl.REDIRECT_URL)
+        return bytes(url).decode("utf-8", "backslashreplace") if url else None
+
+    def rehearse(self) -> None:
+        rehearse(HttpClient(Poller()))
 
     def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
         """By test and address: the connections opened to it and the requests sent to it."""
@@ -251,25 +153,17 @@ class HttpClient:
             counted.setdefault(case, {})[address] = figures
         return counted
 
-    def _address(self, case: int, address: str) -> _Address:
-        return self._addresses.setdefault((case, address), _Address())
-
     def close(self) -> None:
-        for connection in self._connections:
-            if connection.active:
-                self._release(connection)
-            connection.handle.unsetopt(pycurl.SHARE)
-        with warnings.catch_warnings():
-            # pycurl cannot call back from a closing share or multi: it says so and closes the sockets itself.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            for connection in self._connections:
-                connection.share.close()
-            for connection in self._connections:
-                connection.handle.close()
-            for shard in self._shards:
-                shard.multi.close()
+        for user in self._users:
+            if user.active:
+                self._release(user)
+            user.close_connections()
+        for user in self._users:
+            user.handle.close()
+        for shard in self._shards:
+            shard.close()
         self._poller.close()
-        self._connections.clear()
+        self._users.clear()
         self._exchange_of.clear()
         self._user_of.clear()
         self._shards.clear()
@@ -280,7 +174,7 @@ class HttpClient:
         for shard in self._touched:
             shard.touched = False
             ms = shard.timeout()
-            shard.deadline_ns = _FAR_NS if ms < 0 else now_ns + ms * 1_000_000
+            shard.deadline_ns = FAR_NS if ms < 0 else now_ns + ms * 1_000_000
             if shard.deadline_ns < self._wake_ns:
                 self._wake_ns = shard.deadline_ns
         self._touched.clear()
@@ -290,18 +184,18 @@ class HttpClient:
         now_ns = _clock_ns()
         for shard in self._shards:
             if shard.deadline_ns <= now_ns:
-                shard.deadline_ns = _FAR_NS
+                shard.deadline_ns = FAR_NS
                 running = shard.act(_TIMEOUT_SOCKET, 0)[1]
                 if not shard.touched:
                     shard.touched = True
                     self._touched.append(shard)
                 if running < shard.active:
                     self._collect(shard, _clock_ns(), completed)
-        self._wake_ns = min((shard.deadline_ns for shard in self._shards), default=_FAR_NS)
+        self._wake_ns = min((shard.deadline_ns for shard in self._shards), default=FAR_NS)
 
     # -- completions ------------------------------------------------------------------------------------------
 
-    def _collect(self, shard: _Shard, now_ns: int, completed: list[Exchange]) -> None:
+    def _collect(self, shard: Shard, now_ns: int, completed: list[Exchange]) -> None:
         waiting = 1
         while waiting:
             waiting, succeeded, failed = shard.info_read()
@@ -313,249 +207,200 @@ class HttpClient:
             for handle, curl_code, message in failed:
                 exchange = self._exchange_of[handle]
                 exchange.done_ns = now_ns
-                self._finish_failed(exchange, handle, curl_code, message)
+                self._finish_failed(exchange, curl_code, message)
                 completed.append(exchange)
 
-    def _finish(self, exchange: Exchange, shard: _Shard) -> None:
-        connection = exchange.transport_state
-        getinfo = connection.getinfo
+    def _finish(self, exchange: Exchange, shard: Shard) -> None:
+        user = exchange.transport_state
+        getinfo = user.getinfo
+        # First, as _release does: a connection that is not kept is closed by it, and that is looked at below.
+        shard.remove_handle(user.handle)
+        user.active = False
+        shard.active -= 1
         exchange.error = 0
         exchange.status = getinfo(_RESPONSE_CODE)
         first_byte_us = getinfo(_FIRST_BYTE_US)
-        exchange.received_bytes = getinfo(_BODY_SIZE) + getinfo(_HEAD_SIZE)
-        if connection.sockets or connection.head_size is None:
-            self._note_connection(exchange, connection, first_byte_us)
+        body_bytes = getinfo(_BODY_SIZE)
+        exchange.received_bytes = body_bytes + getinfo(_HEAD_SIZE)
+        if not body_bytes and self._head_was_cut(exchange, user):
+            exchange.error = _TRUNCATED
+            exchange.error_text = "the server closed the connection within the head of its answer"
+            exchange.status = 0
+        if user.sockets or user.head_size is None:
+            self._note_connection(exchange, user, first_byte_us)
         else:
             exchange.ttfb_us = first_byte_us
-            connection.address.requests += 1
-            if not connection.plain:
+            user.address.requests += 1
+            if not user.plain:
                 # What a request on a kept connection leaves at these values needs saying once.
-                connection.plain = True
+                user.plain = True
                 exchange.flags = 0
                 exchange.attempts = 1
                 exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
-                exchange.sent_bytes = connection.head_size
-        if connection.keeps:
-            self._hand_over_kept(exchange, connection)
-        # As _release does; a call less for each request.
-        shard.remove_handle(connection.handle)
-        connection.active = False
-        shard.active -= 1
+                exchange.sent_bytes = user.head_size
+        if user.keeps:
+            self._hand_over_kept(exchange, user)
 
-    def _finish_failed(self, exchange: Exchange, handle: "pycurl.Curl", curl_code: int, message: str) -> None:
-        connection = exchange.transport_state
+    def _finish_failed(self, exchange: Exchange, curl_code: int, message: str) -> None:
+        user = exchange.transport_state
+        getinfo = user.getinfo
+        self._release(user)
         exchange.status = 0
-        exchange.received_bytes = handle.getinfo(pycurl.SIZE_DOWNLOAD_T) + handle.getinfo(pycurl.HEADER_SIZE)
+        exchange.received_bytes = getinfo(_BODY_SIZE) + getinfo(_HEAD_SIZE)
         # A transfer that fails while it connects gets its remaining instants set to that of the failure: what was
         # sent and received tells how far it came, the instants do not.
-        first_byte_us = handle.getinfo(pycurl.STARTTRANSFER_TIME_T) if exchange.received_bytes else 0
-        exchange.error_text = message or pycurl.Curl.errstr(handle) or f"libcurl error {curl_code}"
-        self._note_connection(exchange, connection, first_byte_us)
+        first_byte_us = getinfo(_FIRST_BYTE_US) if exchange.received_bytes else 0
+        exchange.error_text = error_text(curl_code, message or user.handle.errstr())
+        self._note_connection(exchange, user, first_byte_us)
         exchange.error = error_code(
             curl_code,
-            handle.getinfo(pycurl.OS_ERRNO),
+            getinfo(pycurl.OS_ERRNO),
             exchange.error_text,
+            is_tls=user.configured.url.lower().startswith("https:"),
             connected=exchange.sent_bytes > 0,
             answer_began=exchange.received_bytes > 0,
         )
-        if connection.keeps:
-            self._hand_over_kept(exchange, connection)
-        self._release(connection)
+        if user.keeps:
+            self._hand_over_kept(exchange, user)
 
-    def _note_connection(self, exchange: Exchange, connection: _Connection, first_byte_us: int) -> None:
+    def _head_was_cut(self, exchange: Exchange, user: User) -> bool:
+        """Whether an empty answer that ended with its connection was cut within its head.
+
+        libcurl takes such an answer for a whole one. A kept head shows; of one that was not kept, whether the
+        server is known to end empty answers by closing.
+        """
+        if user.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) >= 0:
+            return False
+        if self._user_of.get(user.fd) is user and not is_readable(user.fd):
+            return False  # the connection goes on, so the answer had an end
+        if user.keeps:
+            self._ends_empty = self._ends_empty or user.kept.head_is_whole
+            return not user.kept.head_is_whole
+        request = user.configured
+        has_none = exchange.status in _NO_BODY_STATUSES or (
+            request is not None and request.settings.method == "HEAD"
+        )
+        return not has_none and not self._ends_empty
+
+    def _note_connection(self, exchange: Exchange, user: User, first_byte_us: int) -> None:
         """The figures of a request that opened a connection, or whose size is not known yet."""
-        connection.plain = False
-        getinfo = connection.handle.getinfo
+        user.plain = False
+        getinfo = user.getinfo
         connect_end_us = getinfo(pycurl.CONNECT_TIME_T)
         tls_end_us = getinfo(pycurl.APPCONNECT_TIME_T)
         ready_us = 0
-        sockets, connection.sockets = connection.sockets, 0
+        opened, user.sockets = user.sockets, 0
+        closed, user.closed = user.closed, 0
         exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
         exchange.flags = 0
-        if sockets and connect_end_us:
+        exchange.attempts = 1
+        if opened and connect_end_us:
             dns_end_us = getinfo(pycurl.NAMELOOKUP_TIME_T)
             exchange.flags = CONNECTED
             exchange.dns_us = dns_end_us
             exchange.connect_us = max(0, connect_end_us - dns_end_us)
             exchange.tls_us = max(0, tls_end_us - connect_end_us) if tls_end_us else 0
             ready_us = max(connect_end_us, tls_end_us)
-            connection.address = self._address(exchange.case, getinfo(pycurl.PRIMARY_IP))
-            connection.address.connections += 1
+            user.address = self._address(exchange.case, bytes(getinfo(pycurl.PRIMARY_IP)).decode("ascii"))
+            user.address.connections += 1
         exchange.ttfb_us = max(0, first_byte_us - ready_us)
         exchange.sent_bytes = getinfo(pycurl.REQUEST_SIZE)  # heads and bodies, of all times that it was sent
         if exchange.sent_bytes:
-            connection.address.requests += 1
-        exchange.attempts = self._times_sent(connection, exchange.sent_bytes)
-        if exchange.attempts > 1:
-            exchange.flags |= RESENT
-        elif exchange.flags == 0:
-            connection.head_size = exchange.sent_bytes
+            user.address.requests += 1
+        had_connection = user.open_sockets - opened + closed > 0
+        self._note_size(exchange, user, may_be_resent=opened > 0 and had_connection)
 
-    def _times_sent(self, connection: _Connection, sent_bytes: int) -> int:
-        """How often libcurl sent the request: it does so again by itself when a kept connection turns out dead.
+    def _note_size(self, exchange: Exchange, user: User, *, may_be_resent: bool) -> None:
+        """Learn what one request takes, and see whether libcurl sent this one again by itself.
 
-        Its count of sent bytes then holds the request twice; what one takes is known from the user's first.
+        It does so when the kept connection turns out dead: another one was opened then, and its count of sent
+        bytes holds the request twice.
         """
-        request = connection.configured
+        request = user.configured
         assert request is not None
-        variable = (
-            len(request.url) + sum(len(line) + 2 for line in request.headers) + len(request.body or b"")
-        )
-        if connection.overhead is None:
-            if sent_bytes:
-                connection.overhead = sent_bytes - variable
-            return 1
-        # Whole ones only: what was cut off reached nobody as a request.
-        return max(1, (sent_bytes + _SIZE_SLACK) // (connection.overhead + variable))
+        body_bytes = len(request.body or b"")
+        variable = len(request.url) + sum(len(line) + 2 for line in request.headers) + body_bytes
+        if may_be_resent:
+            if user.overhead is not None:
+                once = user.overhead + variable
+                if exchange.sent_bytes + _SIZE_SLACK >= 2 * once:
+                    exchange.attempts = 2
+                    exchange.flags |= RESENT
+                    self._is_wary = True
+            return
+        was_sent_whole = body_bytes <= _SENT_AT_ONCE_BYTES or 200 <= exchange.status < 400
+        if exchange.sent_bytes and was_sent_whole:
+            if user.overhead is None:
+                user.overhead = exchange.sent_bytes - variable
+            if exchange.flags == 0 and not exchange.error:
+                user.head_size = exchange.sent_bytes
 
-    def _hand_over_kept(self, exchange: Exchange, connection: _Connection) -> None:
-        exchange.body = b"".join(connection.body)
-        exchange.headers = _parse_headers(connection.header_lines)
-        connection.body = []
-        connection.body_bytes = 0
-        connection.header_lines = []
-        connection.header_bytes = 0
+    def _address(self, case: int, address: str) -> Address:
+        return self._addresses.setdefault((case, address), Address())
 
-    def _release(self, connection: _Connection) -> None:
-        shard = connection.shard
-        shard.remove_handle(connection.handle)
-        connection.active = False
+    def _hand_over_kept(self, exchange: Exchange, user: User) -> None:
+        exchange.body, exchange.headers = user.kept.take()
+        self._handed_over.append(exchange)
+        user.keep_only_what_is_asked_for()
+
+    def _forget_kept(self) -> None:
+        # By now they have been judged; an answer that is not kept must not seem to be the one before it.
+        for exchange in self._handed_over:
+            exchange.body = b""
+            exchange.headers = {}
+        self._handed_over.clear()
+
+    def _release(self, user: User) -> None:
+        shard = user.shard
+        shard.remove_handle(user.handle)
+        user.active = False
         shard.active -= 1
 
-    # -- setting up -------------------------------------------------------------------------------------------
+    # -- users and their sockets ------------------------------------------------------------------------------
 
-    def _open(self, exchange: Exchange) -> _Connection:
+    def _open(self, exchange: Exchange) -> User:
         shard = self._shards[-1] if self._shards else None
-        if shard is None or shard.handles >= USERS_PER_SHARD:
+        if shard is None or shard.users >= USERS_PER_SHARD:
             shard = self._new_shard()
-        shard.handles += 1
-        connection = _Connection(shard)
-        self._connections.append(connection)
-        handle = connection.handle
-        self._exchange_of[handle] = exchange
-        exchange.transport_state = connection
-        for option, value in (
-            (pycurl.SHARE, connection.share),
-            (pycurl.NOSIGNAL, 1),
-            (pycurl.PROXY, ""),
-            (pycurl.PROTOCOLS, _PROTOCOLS),
-            (pycurl.USERAGENT, USER_AGENT),
-            (pycurl.SOCKOPTFUNCTION, partial(self._count_socket, connection)),
-            (pycurl.CLOSESOCKETFUNCTION, self._close_socket),
-        ):
-            handle.setopt(option, value)
-        return connection
+        shard.users += 1
+        user = User(shard)
+        user.handle.setopt(pycurl.SOCKOPTFUNCTION, partial(self._note_opened, user))
+        user.handle.setopt(pycurl.CLOSESOCKETFUNCTION, self._close_socket)
+        self._users.append(user)
+        self._exchange_of[user.handle] = exchange
+        exchange.transport_state = user
+        return user
 
-    def _new_shard(self) -> _Shard:
-        shard = _Shard()
-        shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._socket_callback(shard))
+    def _new_shard(self) -> Shard:
+        shard = Shard()
+        shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.callback(shard))
         shard.multi.setopt(pycurl.M_MAXCONNECTS, USERS_PER_SHARD * 4)
         self._shards.append(shard)
         return shard
 
-    def _configure(self, connection: _Connection, request: Request) -> None:
-        handle, before = connection.handle, connection.configured
-        if before is None or before.settings is not request.settings:
-            self._configure_settings(connection, request)
-        connection.configured = request
-        connection.head_size = None
-        handle.setopt(pycurl.URL, request.url)
-        handle.setopt(pycurl.HTTPHEADER, _header_lines(request))
-        if request.body is not None:
-            handle.setopt(pycurl.POSTFIELDS, request.body)
-            # After POSTFIELDS, which makes it a POST.
-            handle.setopt(pycurl.CUSTOMREQUEST, request.settings.method)
-
-    def _configure_settings(self, connection: _Connection, request: Request) -> None:
-        settings, handle = request.settings, connection.handle
-        if settings.method == "HEAD":
-            handle.setopt(pycurl.NOBODY, 1)
-        elif request.body is None:
-            handle.setopt(pycurl.HTTPGET, 1)
-            handle.setopt(pycurl.CUSTOMREQUEST, settings.method)
-        handle.setopt(pycurl.TIMEOUT_MS, max(1, round(settings.timeout_s * 1000)))
-        handle.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(settings.connect_timeout_s * 1000)))
-        handle.setopt(pycurl.FORBID_REUSE, 0 if settings.keepalive else 1)
-        handle.setopt(pycurl.FRESH_CONNECT, 0 if settings.keepalive else 1)
-        handle.setopt(pycurl.SSL_VERIFYPEER, 1 if settings.tls_verify else 0)
-        handle.setopt(pycurl.SSL_VERIFYHOST, 2 if settings.tls_verify else 0)
-        ca_file = str(settings.tls_ca) if settings.tls_ca else self._ca_file
-        if ca_file:
-            handle.setopt(pycurl.CAINFO, ca_file)
-        if settings.tls_cert:
-            handle.setopt(pycurl.SSLCERT, str(settings.tls_cert))
-        if settings.tls_key:
-            handle.setopt(pycurl.SSLKEY, str(settings.tls_key))
-        connection.keeps = settings.keep_body or settings.keep_headers
-        if settings.keep_body:
-            handle.setopt(pycurl.WRITEFUNCTION, partial(_keep_body, connection))
-        if settings.keep_headers:
-            handle.setopt(pycurl.HEADERFUNCTION, partial(_keep_header, connection))
-
-    # -- libcurl's callbacks ------------------------------------------------------------------------------------
-
-    def _socket_callback(self, shard: _Shard) -> Callable[[int, int, object, object], None]:
-        """What libcurl calls, twice a request, to say what it wants of a socket; the usual two cases first."""
-        wanted, registered, owner = self._wanted, self._registered, self._owner
-        remove = pycurl.POLL_REMOVE
-
-        def want(what: int, fd: int, _multi: object, _data: object) -> None:
-            if what == remove:
-                wanted[fd] = _UNWANTED
-            elif fd < len(wanted) and owner[fd] is shard and registered[fd] == what:
-                wanted[fd] = what
-            else:
-                self._watch(shard, what, fd)
-
-        return want
-
-    def _watch(self, shard: _Shard, what: int, fd: int) -> None:
-        if fd >= len(self._wanted):
-            self._grow(fd)
-        self._wanted[fd] = what
-        self._owner[fd] = shard
-        registered = self._registered[fd]
-        if registered == what:
-            return
-        mask = _EPOLL_EVENTS[what]
-        try:
-            (self._poller.modify if registered else self._poller.register)(fd, mask)
-        except FileNotFoundError:
-            # The row was that of an earlier socket with this number, which libcurl closed without telling.
-            self._poller.register(fd, mask)
-        except FileExistsError:
-            self._poller.modify(fd, mask)
-        self._registered[fd] = what
-
-    def _grow(self, fd: int) -> None:
-        more = max(fd + 1, 2 * len(self._wanted), 256) - len(self._wanted)
-        self._wanted.extend([_UNWANTED] * more)
-        self._registered.extend([0] * more)
-        self._owner.extend([None] * more)
-
-    def _unregister(self, fd: int) -> None:
-        self._registered[fd] = 0
-        with suppress(OSError):  # closed meanwhile, which takes it out of epoll by itself
-            self._poller.unregister(fd)
+    def _drop_if_dead(self, user: User) -> None:
+        if not user.active and self._user_of.get(user.fd) is user and is_readable(user.fd):
+            self._drop(user, user.fd)
 
     def _drop_idle(self, fd: int) -> None:
-        """Close the connection of a user that is idle, which the server has closed or said something on unasked.
-
-        libcurl looks whether a kept connection still lives only when that was idle for a second. Until then it would
-        send the request on the dead one and then once more, and count an attempt that no server saw.
-        """
-        connection = self._user_of.get(fd)
-        if connection is None or connection.active or not is_readable(fd):
+        """Close the connection of a user that is idle, which the server has closed or said something on unasked."""
+        user = self._user_of.get(fd)
+        if user is None or user.active or not is_readable(fd):
             return  # or the event was that it can be written, or one that was dealt with meanwhile
-        self._forget(fd)
-        connection.handle.unsetopt(pycurl.SHARE)
-        _close_pool(connection.share)
-        connection.share = _pool()
-        connection.handle.setopt(pycurl.SHARE, connection.share)
+        self._is_wary = True
+        self._drop(user, fd)
 
-    def _count_socket(self, connection: _Connection, fd: int, _purpose: int) -> int:
-        connection.sockets += 1
-        self._user_of[fd] = connection
+    def _drop(self, user: User, fd: int) -> None:
+        # pycurl closes the socket by itself then, without calling _close_socket.
+        self._forget(fd)
+        user.drop_connection()
+        user.closed = 0
+
+    def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
+        user.sockets += 1
+        user.open_sockets += 1
+        user.fd = fd
+        self._user_of[fd] = user
         return 0
 
     def _close_socket(self, fd: int) -> int:
@@ -564,64 +409,8 @@ class HttpClient:
         return 0
 
     def _forget(self, fd: int) -> None:
-        self._user_of.pop(fd, None)
-        if fd < len(self._wanted):
-            self._registered[fd] = 0
-            self._wanted[fd] = _UNWANTED
-            self._owner[fd] = None
-
-
-def _curl_events(ready: int) -> int:
-    """epoll's events as libcurl's: readable, writable, and anything else as an error."""
-    return (1 if ready & READ else 0) | (2 if ready & WRITE else 0) | (4 if ready & ~(READ | WRITE) else 0)
-
-
-def _pool() -> "pycurl.CurlShare":
-    share = pycurl.CurlShare()
-    share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
-    return share
-
-
-def _keep_body(connection: _Connection, chunk: bytes) -> None:
-    if connection.body_bytes < BODY_LIMIT:
-        connection.body.append(chunk[: BODY_LIMIT - connection.body_bytes])
-        connection.body_bytes += len(chunk)
-
-
-def _close_pool(share: "pycurl.CurlShare") -> None:
-    with warnings.catch_warnings():
-        # pycurl cannot call back from a closing share: it says so and closes the sockets itself.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        share.close()
-
-
-def _keep_header(connection: _Connection, line: bytes) -> None:
-    if line.startswith(b"HTTP/"):
-        connection.header_lines = []  # a new answer begins: the former was 1xx
-        connection.header_bytes = 0
-    elif connection.header_bytes < HEADERS_LIMIT:
-        connection.header_lines.append(line)
-        connection.header_bytes += len(line)
-
-
-def _parse_headers(lines: list[bytes]) -> dict[str, str]:
-    """Lower-case names; values of a repeated header joined by a comma."""
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            key, text = name.strip().lower(), value.strip()
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
-
-
-def _header_lines(request: Request) -> list[bytes]:
-    """The request's headers, and an empty one for each that libcurl would add by itself; as UTF-8, pycurl takes
-    text of ASCII only."""
-    given = {line.partition(":")[0].strip().lower() for line in request.headers}
-    # "Name:" would tell libcurl to leave the header out, "Name;" is how it is told to send it empty.
-    lines = [
-        line if line.partition(":")[2].strip() else line.partition(":")[0] + ";" for line in request.headers
-    ]
-    suppressed = [f"{name}:" for name in ("Expect", "Content-Type") if name.lower() not in given]
-    return [line.encode() for line in (*lines, *suppressed)]
+        user = self._user_of.pop(fd, None)
+        if user is not None:
+            user.open_sockets -= 1
+            user.closed += 1
+        self._watch.forget(fd)

@@ -12,6 +12,7 @@ READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 MAX_EVENTS = 64
 _COARSE_WAIT_S = 0.002
+_FIRST_BEYOND_SELECT = 1024
 _PR_SET_TIMERSLACK = 29
 
 
@@ -24,7 +25,8 @@ class Poller:
         self.modify = self._epoll.modify
         self.unregister = self._epoll.unregister
         self._poll = self._epoll.poll
-        self._waitable = [self._epoll.fileno()]
+        # select() takes no descriptor from 1,024 on, as a caller with many open ones may leave us.
+        self._waitable = [self._epoll.fileno()] if self._epoll.fileno() < _FIRST_BEYOND_SELECT else []
 
     def wait(self, timeout_s: float) -> list[tuple[int, int]]:
         """(descriptor, events) of at most MAX_EVENTS that are ready, after at most `timeout_s`."""
@@ -33,6 +35,8 @@ class Poller:
         if timeout_s >= _COARSE_WAIT_S:
             # Ends up to a millisecond early; whoever waits for an instant asks again for the rest.
             return self._poll(timeout_s - 0.001, MAX_EVENTS)
+        if not self._waitable:
+            return self._poll(timeout_s, MAX_EVENTS)
         if select.select(self._waitable, (), (), timeout_s)[0]:
             return self._poll(0, MAX_EVENTS)
         return []

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from perfcore.engine.curl_handle import versions
 from perfcore.engine.embedded_target import EmbeddedTarget
-from perfcore.engine.http_client import HttpClient, versions
+from perfcore.engine.http_client import HttpClient
 from perfcore.engine.plan import plan_run
 from perfcore.engine.run_document import run_document, started_at
 from perfcore.engine.sample_keeping import SampleKeeping

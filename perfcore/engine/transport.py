@@ -28,7 +28,7 @@ class RequestSettings:
 
 
 class Request:
-    """One request, ready to be sent. Equal requests are the same object, so a transport sees what changed.
+    """One request, ready to be sent. What a user sends again unchanged is the same object, so a transport sees it.
 
     `headers` are whole lines (`Name: value`) in the order in which they are sent, `body` None for none at all.
     """
@@ -123,11 +123,17 @@ class Transport(Protocol):
     def cut(self, exchange: Exchange) -> None:
         """Give up an exchange that is under way: its connection is closed, it is not handed back any more."""
 
+    def keep_next(self, exchange: Exchange) -> None:
+        """Keep the user's next answer, body and headers, as a sample; the first is kept unasked."""
+
     def location(self, exchange: Exchange) -> str | None:
         """Where an answer of status 3xx that has just been handed back points to."""
 
     def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
         """By test and address: the `connections` opened to it and the `requests` sent to it."""
+
+    def rehearse(self) -> None:
+        """Send a few requests within this process, so that the first real ones find everything warm."""
 
     def close(self) -> None:
         """Close every connection."""

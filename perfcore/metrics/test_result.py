@@ -89,6 +89,7 @@ class TestResult:
 class SuiteResult:
     """A whole run. `results[key]` is one test; with a single test its figures are attributes here as well.
 
+    A test is found by its result key or by its name.
     `results_dir` is where the run was saved, None when it was not.
     """
 
@@ -113,7 +114,12 @@ class SuiteResult:
         )
 
     def __getitem__(self, key: str) -> TestResult:
-        return self.results[key]
+        if key in self.results:
+            return self.results[key]
+        for test in self.results.values():
+            if test.document.get("name") == key:
+                return test
+        raise KeyError(f"there is no test {key!r}, only {', '.join(self.results) or 'none at all'}")
 
     def __iter__(self) -> Iterator[TestResult]:
         return iter(self.results.values())

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from perfcore.errors import SuiteError
-from perfcore.suite.masker import Masker, scope_secrets
+from perfcore.suite.masker import Masker
 from perfcore.suite.merging import Origins, merge_defaults, merge_environment
 from perfcore.suite.mistakes import KeyPath, Mistake, ModelError, shown, suggestion, told
 from perfcore.suite.request_check import REQUEST_KEYS, request_mistakes, variable_mistakes
+from perfcore.suite.secret_values import name_mistakes, scope_secrets
 from perfcore.suite.test_case import Expectation, TestCase
 from perfcore.suite.test_suite import TestSuite
 from perfcore.suite.text_template import Scope, TemplateError
@@ -154,6 +155,9 @@ class _Loader:
         settled = self._settle_suite(merged, scope)
         suite = self._make(settled, scope, source)
         self._check_requests(settled, scope)
+        # Last: compiling the requests has read every file that they take.
+        for mistake in name_mistakes(settled, scope):
+            self._add(mistake)
         if self._found or suite is None:
             secrets = merged.get("secrets")
             names = [name for name in secrets if isinstance(name, str)] if isinstance(secrets, list) else []

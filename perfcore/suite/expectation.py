@@ -94,7 +94,14 @@ def _read_json_checks(value: object) -> tuple[JsonCheck, ...]:
     return tuple(checks)
 
 
-_STATUS_SCHEMA_ONE = {"type": ["integer", "string"], "examples": [200, "2xx", "2xx-3xx"]}
+_STATUS_PATTERN = r"([1-5][xX]{2}|[1-5][0-9]{2})"
+_STATUS_SCHEMA_ONE = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 599},
+        {"type": "string", "pattern": rf"^\s*{_STATUS_PATTERN}\s*(-\s*{_STATUS_PATTERN}\s*)?$|\$\{{"},
+    ],
+    "examples": [200, "2xx", "2xx-3xx"],
+}
 _STATUS_SCHEMA = {
     "anyOf": [_STATUS_SCHEMA_ONE, {"type": "array", "items": _STATUS_SCHEMA_ONE, "minItems": 1}]
 }

@@ -1,13 +1,15 @@
 """The JSON Schema of the suite file, made from the models that read it.
 
 Editors complete and check suites with it. It accepts what load_suite accepts, but not everything that it accepts
-loads: exclusive keys, names and regular expressions are checked by load_suite alone.
+loads: names, references and regular expressions are checked by load_suite alone.
 """
 
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 from perfcore.suite.expectation import Expectation
-from perfcore.suite.test_case import TestCase
+from perfcore.suite.test_case import BODY_KEYS, ITERATION_KEYS, TestCase
 from perfcore.suite.test_suite import TestSuite
 
 _NOT_IN_ENVIRONMENT = ("tests",)
@@ -22,11 +24,13 @@ def json_schema() -> dict[str, Any]:
     for auth in ("BasicAuth", "BearerAuth"):
         definitions[auth]["required"].insert(0, "type")
     case = definitions["TestCase"]
+    case["allOf"] = list(_alternatives())
     defaults = {
         "type": "object",
         "description": "keys for every test that does not have them; headers and params merge by name",
         "properties": {key: value for key, value in case["properties"].items() if key != "name"},
         "additionalProperties": False,
+        "allOf": case["allOf"],
     }
     definitions["Defaults"] = defaults
     properties: dict[str, Any] = suite["properties"]
@@ -54,6 +58,13 @@ def json_schema() -> dict[str, Any]:
     }
     _tidy(schema)
     return schema
+
+
+def _alternatives() -> Iterator[dict[str, Any]]:
+    """Of these keys a test has one; null is a body as `json` and nothing given elsewhere."""
+    for one, other in (*combinations(BODY_KEYS, 2), *combinations(ITERATION_KEYS, 2)):
+        given = {key: {"not": {"type": "null"}} for key in (one, other) if key != "json"}
+        yield {"not": {"required": [one, other], "properties": given}, "$comment": f"either {one} or {other}"}
 
 
 def _tell_defaults(schema: dict[str, Any], model: type[TestCase] | type[Expectation]) -> None:

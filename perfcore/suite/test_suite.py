@@ -20,11 +20,14 @@ from perfcore.suite.mistakes import Mistake, ModelError, shown, suggestion
 from perfcore.suite.model import SuiteModel, nested
 from perfcore.suite.request_check import request_mistakes, variable_mistakes
 from perfcore.suite.secret_names import mask_url
+from perfcore.suite.secret_values import name_mistakes
 from perfcore.suite.template_syntax import NAME
 from perfcore.suite.test_case import TestCase, result_key
 from perfcore.suite.text_template import Scope
 
 EMBEDDED = "embedded"
+# As deep as a JSON body may be; a list that holds itself is deeper than any.
+_DEEPEST_VARIABLE = 200
 _ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
 _URL_FORMS = "write http://… or https://…, or embedded for perfcore's own target server"
 
@@ -54,11 +57,19 @@ def read_base_url(value: object) -> str:
 def read_variables(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{shown(value)} is not a mapping of names to values")
-    odd = [str(name) for name in value if not NAME.fullmatch(str(name))]
-    if odd:
-        text = "is no name; a name has letters, digits, _, - and ., and starts with a letter or _"
-        raise ModelError("", [Mistake((name,), text) for name in odd])
+    text = "is no name; a name has letters, digits, _, - and ., and starts with a letter or _"
+    found = [Mistake((str(name),), text) for name in value if not NAME.fullmatch(str(name))]
+    text = "is nested too deep, or holds itself"
+    found += [Mistake((str(name),), text) for name, entry in value.items() if _is_too_deep(entry)]
+    if found:
+        raise ModelError("", found)
     return {str(name): entry for name, entry in value.items()}
+
+
+def _is_too_deep(value: object, room: int = _DEEPEST_VARIABLE) -> bool:
+    """Whether it cannot be walked: a file cannot hold such a value, Python can."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return room == 0 or any(_is_too_deep(entry, room - 1) for entry in inner)
 
 
 def _read_tests(value: object) -> object:
@@ -161,13 +172,18 @@ class TestSuite(SuiteModel):
         return self.model_copy(update={"tests": chosen})
 
     def check(self) -> None:
-        """Raises SuiteError with every name that nothing supplies, wrong template and endpoint without a server."""
+        """Raises SuiteError with every name that nothing supplies, wrong template, endpoint without a server, and
+        name that holds a secret.
+        """
         found = list(variable_mistakes(self.scope))
         for index, case in enumerate(self.tests):
             mistakes = request_mistakes(case.request_data(), self.base_url, self.scope)
             found += [mistake.under(("tests", index)) for mistake in mistakes]
-        if found:
-            raise ModelError(self.title_of({"name": self.name}), found)
+        tests = [{"name": case.name, **case.request_data()} for case in self.tests]
+        unfit = list(name_mistakes({"name": self.name, "secrets": self.secrets, "tests": tests}, self.scope))
+        if found or unfit:
+            data = {} if any(mistake.path == ("name",) for mistake in unfit) else {"name": self.name}
+            raise ModelError(self.title_of(data), [*found, *unfit])
 
     @classmethod
     def combinations(cls, data: Mapping[str, Any]) -> Iterator[Mistake]:

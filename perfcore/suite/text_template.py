@@ -90,10 +90,10 @@ class Scope:
     def resolve(self, name: str, dynamic: frozenset[str]) -> Native:
         """The value of a known name, or how to evaluate it for a request."""
         if name in self.given:
-            return Fixed(self.given[name])
+            return Fixed(_unicode(self.given[name], f"--var {name}"))
         if name not in self.variables:
-            self.used_environ[name] = self.environ[name]
-            return Fixed(self.environ[name])
+            self.used_environ[name] = _unicode(self.environ[name], f"the environment variable {name}")
+            return Fixed(self.used_environ[name])
         key = (name, dynamic)
         if key not in self._resolved:
             if name in self._resolving:
@@ -144,6 +144,13 @@ class Scope:
             raise TemplateError(f"${{file:{name}}}: {str(path)!r} is not UTF-8 text") from None
         self.used_files[name] = text
         return text
+
+
+def _unicode(text: str, what: str) -> str:
+    """Bytes of the command line and the environment that are not UTF-8 come as halves of surrogate pairs."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise TemplateError(f"{what} is not UTF-8 text")
+    return text
 
 
 def _fixed_value(native: Native, text: str) -> object:

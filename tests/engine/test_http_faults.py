@@ -24,7 +24,7 @@ from engine.http_harness import (
 )
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import ERROR_KINDS
-from perfcore.metrics.samples import CONNECTED
+from perfcore.metrics.samples import CONNECTED, RESENT
 
 PART = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -327,3 +327,48 @@ def test_tls_that_ends_without_a_goodbye(
 
     with serving(serve, context) as server:
         assert kind(request(server.url, tls_ca=ca)) == expected
+
+
+def test_an_answer_cut_within_its_head_is_truncated() -> None:
+    with serving(sends(b"HTTP/1.1 200 OK\r\nContent-Le")) as server, open_client() as client:
+        exchange = user()
+        for _ in range(3):
+            send(client, exchange, request(server.url))
+            assert (ERROR_KINDS[exchange.error], exchange.status) == ("truncated", 0)
+
+
+def test_an_empty_answer_that_ends_with_its_connection_is_whole() -> None:
+    whole = b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n"
+    with serving(sends(whole)) as server, open_client() as client:
+        exchange = user()
+        for _ in range(3):
+            send(client, exchange, request(server.url))
+            assert (exchange.error, exchange.status) == (0, 200)
+
+
+def test_a_server_that_closes_after_each_answer_without_saying_so_costs_few_resends() -> None:
+    def serve(connection: Connection) -> None:
+        connection.read_request()
+        connection.send(OK)
+
+    with serving(serve) as server, open_client() as client:
+        exchange = user()
+        attempts = 0
+        for _ in range(60):
+            send(client, exchange, request(server.url))
+            assert exchange.error == 0
+            attempts += exchange.attempts
+            time.sleep(0.002)
+        assert attempts <= 62
+
+
+def test_a_refused_upload_is_one_attempt_however_much_of_it_was_sent() -> None:
+    def serve(connection: Connection) -> None:
+        connection.socket.recv(100_000)
+        connection.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with serving(serve) as server, open_client() as client:
+        exchange = user()
+        for size in (4_000_000, 10, 4_000_000, 4_000_000):
+            send(client, exchange, request(server.url, "POST", body=b"x" * size))
+            assert (exchange.attempts, exchange.flags & RESENT) == (1, 0)

@@ -79,6 +79,13 @@ def test_with_several_tests_the_error_names_them():
         _ = result.p95
 
 
+def test_a_test_is_found_by_its_key_or_its_name_and_a_wrong_one_is_told_with_the_keys():
+    result = SuiteResult(suite_document("Profile", "Login"))
+    assert result["Login"] is result["login"]
+    with pytest.raises(KeyError, match="there is no test 'Logout', only profile, login"):
+        _ = result["Logout"]
+
+
 def test_only_a_passed_verdict_is_passed():
     for verdict in ("failed", "incomplete", "interrupted", "aborted", "invalid"):
         assert not SuiteResult({**suite_document("Profile"), "verdict": verdict}).passed

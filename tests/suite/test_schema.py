@@ -3,6 +3,7 @@
 import pytest
 from jsonschema import Draft202012Validator
 
+from perfcore.suite.config_loader import load_suite
 from perfcore.suite.schema import json_schema
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.yaml_document import read_yaml
@@ -43,10 +44,42 @@ def test_right_suites_are_accepted(text):
         "percentiles: [100]",
         "headers: {a: []}",
         "expect: {json: {a: 1}}",
+        "expect: {status: 600}",
+        "expect: {status: 99}",
+        "expect: {status: 6xx}",
+        "expect: {status: [200, 2x]}",
+        "json: 1, body: b",
+        "json: null, form: {a: b}",
+        "body: b, body_file: b",
+        "iterations: 1, total_iterations: 1",
     ],
 )
 def test_wrong_tests_are_refused(keys):
     assert complaints(suite(f"- {{name: A, endpoint: /, {keys}}}"))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "expect: {status: ' 2XX - 302 '}",
+        "expect: {status: '204'}",
+        "expect: {status: ['${S}', 2xx-3xx]}",
+        "json: null, body: null",
+        "json: {a: 1}, iterations: 1",
+        "iterations: null, total_iterations: 1",
+    ],
+)
+def test_what_looks_odd_and_loads_is_accepted(keys):
+    text = suite(f"- {{name: A, endpoint: /, {keys}}}")
+    load_suite("-", stdin=text.encode(), environ={"S": "200"})
+    assert complaints(text) == []
+
+
+def test_the_keys_that_exclude_each_other_do_so_in_the_defaults_too():
+    assert complaints(suite(head="base_url: http://h\ndefaults: {json: 1, body: b}"))
+    assert not complaints(
+        suite("- {name: A, endpoint: /, body: b}", head="base_url: http://h\ndefaults: {json: 1}")
+    )
 
 
 @pytest.mark.parametrize(

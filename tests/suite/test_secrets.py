@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -97,6 +98,97 @@ def test_every_secret_is_masked_in_text_however_it_is_encoded(suite, value):
 def test_basic_credentials_are_masked_in_base64(suite):
     pair = base64.b64encode(f"me:{NASTY}".encode()).decode()
     assert Masker.for_suite(suite).text(f"Authorization: Basic {pair}") == "Authorization: Basic ***"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "base_url", "pair"),
+    [
+        ("http://bob:litURLPW@h/x", "", "bob:litURLPW"),
+        ("/x", "http://bob:litURLPW@h", "bob:litURLPW"),
+        ("http://b%20b:p%2Fq%40w+d@h/x", "", "b b:p/q@w+d"),
+        ("http://apitoken@h/x", "", "apitoken:"),
+        ("http://${U}:${P}@h/x", "", "bob:fromVariable"),
+    ],
+)
+def test_the_credentials_of_a_url_are_masked_as_a_server_gets_them(endpoint, base_url, pair):
+    suite = TestSuite(
+        name="S",
+        base_url=base_url,
+        tests=[{"name": "A", "endpoint": endpoint}],
+        variables={"U": "bob", "P": "fromVariable"},
+    )
+    header = base64.b64encode(pair.encode()).decode()
+    assert Masker.for_suite(suite).text(f'{{"seen": "Basic {header}"}}') == '{"seen": "Basic ***"}'
+
+
+def _go(text):
+    """As Go's encoding/json writes it."""
+    escaped = json.dumps(text, ensure_ascii=False)
+    return escaped.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _php(text):
+    """As PHP's json_encode writes it."""
+    return json.dumps(text).replace("/", r"\/")
+
+
+@pytest.mark.parametrize("outer", [json.dumps, lambda text: json.dumps(text, ensure_ascii=False), _go, _php])
+@pytest.mark.parametrize("inner", [json.dumps, lambda text: json.dumps(text, ensure_ascii=False), _go, _php])
+@pytest.mark.parametrize("secret", ['a+b/c"d é=', NASTY, "plain-secret", "back\\slash/<é>"])
+def test_a_secret_in_json_inside_json_is_masked(secret, inner, outer):
+    masker = Masker([secret])
+    once, twice = outer({"b": secret}["b"]), outer(inner(secret))
+    assert json.loads(once) == secret
+    assert json.loads(json.loads(twice)) == secret
+    assert masker.text(once) == '"***"'
+    assert masker.text(twice) == r'"\"***\""'
+    assert masker.text(re.sub(r"\\u[0-9a-f]{4}", lambda match: r"\u" + match[0][2:].upper(), once)) == '"***"'
+
+
+NAMED = """\
+test_suite:
+  name: S
+  base_url: http://h
+  secrets: [PW, SHORT]
+  variables: {PW: s3cret-value, SHORT: abc, LOUD: "${PW}"}
+  tests:
+    - {name: "Login ${LOUD}", endpoint: /}
+    - {name: "Other abc", endpoint: /}
+    - {name: "Third bearer-token", endpoint: /, auth: {type: bearer, token: bearer-token}}
+    - {name: "Fourth", endpoint: /, body: "${file:key}"}
+    - {name: "Fifth in-a-file", endpoint: /}
+"""
+
+
+def test_a_name_that_holds_a_secret_is_a_mistake_and_does_not_show_it(tmp_path):
+    (tmp_path / "key").write_text("in-a-file\n")
+    path = tmp_path / "suite.yaml"
+    path.write_text(NAMED)
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path, environ={})
+    end = "; a name is written everywhere, so it cannot hold a secret; rename it"
+    assert [mistake.removeprefix(str(path)) for mistake in caught.value.mistakes] == [
+        f":7:8: tests[0].name: holds the value of the secret 'PW'{end}",
+        f":9:8: tests[2].name: holds the token of an auth{end}",
+        f":11:8: tests[4].name: holds what ${{file:key}} holds{end}",
+    ]
+
+
+def test_the_name_of_a_suite_is_looked_at_too(monkeypatch):
+    monkeypatch.setenv("PW", "s3cret-value")
+    text = 'test_suite:\n  name: "My ${PW}"\n  base_url: http://h\n  secrets: [PW]\n  tests: [{name: A, endpoint: /}]\n'
+    with pytest.raises(SuiteError, match=r"^stdin:2:3: name: holds the value of the secret 'PW'") as caught:
+        load_suite("-", stdin=text.encode())
+    made = TestSuite(
+        name="My s3cret-value",
+        base_url="http://h",
+        secrets=["PW"],
+        tests=[{"name": "s3cret-value", "endpoint": "/"}],
+    )
+    with pytest.raises(SuiteError) as checked:
+        made.check()
+    assert len(checked.value.mistakes) == 2
+    assert "s3cret-value" not in f"{caught.value}{checked.value}"
 
 
 def test_what_is_no_secret_stays(suite):

@@ -265,3 +265,15 @@ def test_deep_defaults_are_a_mistake_not_a_crash():
 
 def test_neighbouring_text_is_one_part():
     assert parse("a$$b$c") == ("a$b$c",)
+
+
+def test_a_value_that_is_not_utf_8_is_a_mistake_that_names_the_variable():
+    broken = b"caf\xe9".decode("utf-8", "surrogateescape")
+    for scope, what in (
+        (Scope(environ={"CITY": broken}), "the environment variable CITY"),
+        (Scope(given={"CITY": broken}), "--var CITY"),
+    ):
+        for ask in (scope.lookup, lambda name, scope=scope: compile_text(f"${{{name}:-x}}", scope)):
+            with pytest.raises(TemplateError, match=f"^{what} is not UTF-8 text$"):
+                ask("CITY")
+    assert Scope(environ={"CITY": "café 🏙"}).lookup("CITY") == "café 🏙"

@@ -92,3 +92,12 @@ def test_a_selected_suite_keeps_its_source(tmp_path):
 )
 def test_endpoints_are_joined_with_one_slash(base_url, endpoint, url):
     assert join_url(base_url, endpoint) == url
+
+
+def test_a_variable_that_holds_itself_is_a_mistake():
+    circle: list = []
+    circle.append({"again": circle})
+    with pytest.raises(SuiteError, match=r"variables\.A: is nested too deep, or holds itself"):
+        TestSuite(
+            name="S", tests=[{"name": "A", "endpoint": "http://h"}], variables={"A": circle, "B": [[1]]}
+        )

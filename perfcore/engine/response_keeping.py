@@ -1,0 +1,58 @@
+"""What is kept of an answer while it comes in: of most, nothing.
+
+An answer is kept for an expectation that looks at it (up to BODY_LIMIT), or as a possible failure sample (up to
+SAMPLE_LIMIT). Beyond the limit it is read and counted only, so that no answer can fill the memory.
+"""
+
+BODY_LIMIT = 16 * 1024 * 1024
+SAMPLE_LIMIT = 2048
+HEADERS_LIMIT = 256 * 1024
+
+
+class KeptResponse:
+    """The answer that is coming in for one user; `take` hands it over and begins anew."""
+
+    __slots__ = ("_body", "_body_bytes", "_header_bytes", "_header_lines", "body_limit")
+
+    def __init__(self) -> None:
+        self.body_limit = SAMPLE_LIMIT
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._header_lines: list[bytes] = []
+        self._header_bytes = 0
+
+    def add_body(self, chunk: bytes) -> None:
+        if self._body_bytes < self.body_limit:
+            self._body.append(chunk[: self.body_limit - self._body_bytes])
+            self._body_bytes += len(chunk)
+
+    def add_header(self, line: bytes) -> None:
+        if line.startswith(b"HTTP/"):
+            self._header_lines = []  # a new answer begins: the former was 1xx
+            self._header_bytes = 0
+        elif self._header_bytes < HEADERS_LIMIT:
+            self._header_lines.append(line)
+            self._header_bytes += len(line)
+
+    @property
+    def head_is_whole(self) -> bool:
+        """Whether the empty line that ends a head has come."""
+        return bool(self._header_lines) and not self._header_lines[-1].strip()
+
+    def take(self) -> tuple[bytes, dict[str, str]]:
+        """The body and the headers so far."""
+        kept = b"".join(self._body), parse_headers(self._header_lines)
+        self._body, self._header_lines = [], []
+        self._body_bytes = self._header_bytes = 0
+        return kept
+
+
+def parse_headers(lines: list[bytes]) -> dict[str, str]:
+    """Lower-case names; values of a repeated header joined by a comma."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            key, text = name.strip().lower(), value.strip()
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
