@@ -76,7 +76,8 @@ def option_strings(parser: argparse.ArgumentParser) -> Iterator[str]:
 def test_the_wheel_holds_every_module_the_types_marker_and_the_license(wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "perfcore").rglob("*.py")}
 
-    assert modules | {"perfcore/py.typed"} <= set(names(wheel))
+    files = {"perfcore/py.typed", "perfcore/report/result.schema.json"}
+    assert modules | files <= set(names(wheel))
     assert f"perfcore-{__version__}.dist-info/licenses/LICENSE" in names(wheel)
 
 
@@ -95,6 +96,15 @@ def test_the_manual_page_mentions_every_option_and_every_twin(wheel: Path) -> No
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", page), option
         twin = "PERFCORE_" + option.lstrip("-").replace("-", "_").upper()
         assert option == "--version" or f"[{twin}]" in page, twin
+
+
+def test_the_manual_page_has_a_line_for_each_form_of_the_command(wheel: Path) -> None:
+    synopsis = manual_page(wheel).partition(".SH SYNOPSIS\n")[2].partition("\n.SH")[0]
+
+    assert re.sub(r"\\f[BIR]", "", synopsis).split("\n.br\n")[:2] == [
+        ".B perfcore\nSUITE [options]",
+        ".B perfcore\nCOMMAND [options]",
+    ]
 
 
 @pytest.mark.debian("groff")

@@ -3,9 +3,9 @@
 import os
 from importlib import import_module
 
-from perfcore.cli.messages import tell
+from perfcore.cli.messages import tell, warn
 from perfcore.cli.parser import parse_command_line
-from perfcore.errors import PerfcoreError
+from perfcore.errors import ExitCode, PerfcoreError
 
 
 def main(arguments: list[str]) -> int:
@@ -18,5 +18,9 @@ def main(arguments: list[str]) -> int:
     except PerfcoreError as error:
         tell(error)
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        # Before the load began or after its result was saved; in between a signal asks for a drain.
+        warn("interrupted")
+        return ExitCode.INTERRUPTED
     except SystemExit as done:
         return int(done.code or 0)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -12,7 +12,15 @@ from perfcore.report.printable import printable
 
 def tell(error: PerfcoreError) -> None:
     """One line on stderr; a suite's mistakes one line each, in the form that editors understand."""
-    lines = error.mistakes if isinstance(error, SuiteError) else [f"perfcore: {error}"]
+    _write(error.mistakes if isinstance(error, SuiteError) else [f"perfcore: {error}"])
+
+
+def warn(text: str) -> None:
+    """One line on stderr about what does not stop the command."""
+    _write([f"perfcore: {text}"])
+
+
+def _write(lines: Sequence[str]) -> None:
     for line in lines:
         try:
             print(printable(line), file=sys.stderr)

@@ -6,6 +6,8 @@ twin (PERFCORE_ and the option's name) stands in for what was not.
 """
 
 import argparse
+import difflib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -14,6 +16,8 @@ from perfcore._version import __version__
 from perfcore.errors import UsageError
 
 COMMANDS = ("run", "validate", "schema", "target")
+# Variables of perfcore's that are no option's twin: one of its own tests.
+_OTHER_VARIABLES = frozenset({"PERFCORE_REQUIRE_DEBIAN"})
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 # Options that users know from other tools or that a later version brings: what to say to them.
@@ -50,6 +54,11 @@ class Option:
     @property
     def twin(self) -> str:
         return f"PERFCORE_{self.name.upper()}"
+
+    @property
+    def help_with_twin(self) -> str:
+        several = f"; repeatable, in {self.twin} one a line" if self.kind == "list" else ""
+        return f"{self.help}{several} [{self.twin}]"
 
 
 def _procs(text: str) -> int | str:
@@ -92,10 +101,8 @@ def _size(text: str) -> int:
 
 _SUITE_OPTIONS = (
     Option(("--env",), "use this environment of the suite", metavar="NAME", parse=_environment_name),
-    Option(
-        ("--var",), "a value for ${NAME}, before all others; repeatable", "list", "NAME=VALUE", parse=_pair
-    ),
-    Option(("--only",), "run this test alone (its name or result key); repeatable", "list", "NAME"),
+    Option(("--var",), "a value for ${NAME}, before all others", "list", "NAME=VALUE", parse=_pair),
+    Option(("--only",), "run this test alone (its name or result key)", "list", "NAME"),
 )
 RUN_OPTIONS = (
     Option(
@@ -105,7 +112,7 @@ RUN_OPTIONS = (
         parse=_procs,
     ),
     *_SUITE_OPTIONS,
-    Option(("--tag",), "a tag carried into the result; repeatable", "list", "NAME=VALUE", parse=_pair),
+    Option(("--tag",), "a tag carried into the result", "list", "NAME=VALUE", parse=_pair),
     Option(
         ("--seed",),
         "make every random choice repeatable (default: a new one each run, told in the result)",
@@ -130,7 +137,12 @@ SCHEMA_OPTIONS = (Option(("--result",), "the schema of results.json in place of 
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaint is one UsageError line."""
+    """An ArgumentParser whose complaint is one UsageError line.
+
+    `_manpage` is where argparse-manpage takes sections of the manual page from that it would else make itself.
+    """
+
+    _manpage: tuple[Mapping[str, str], ...] | list[Mapping[str, str]] = ()
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -149,6 +161,9 @@ def build_parser() -> argparse.ArgumentParser:
         "106 the result could not be saved, 107 the embedded target or a worker could not be started.",
         allow_abbrev=False,
     )
+    # Its own synopsis would be both forms in one line.
+    forms = (f".B perfcore\n{form} [\\fIoptions\\fR]" for form in ("\\fISUITE\\fR", "\\fICOMMAND\\fR"))
+    parser._manpage = [{"heading": "synopsis", "content": "\n.br\n".join(forms)}]
     parser.add_argument("--version", action="version", version=f"perfcore {__version__}")
     # Named here, or the usage of a command would begin with the two lines above.
     commands = parser.add_subparsers(
@@ -159,8 +174,19 @@ def build_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "check a suite and tell every mistake in it", VALIDATE_OPTIONS)
     validate.add_argument("suite", metavar="SUITE", nargs="+", help="suite files, - for standard input")
     _command(commands, "schema", "print the JSON Schema of suite files, for editors", SCHEMA_OPTIONS)
-    _command(commands, "target", "start the embedded target server, to try a suite against", target_options())
+    target = _command(
+        commands, "target", "start the embedded target server, to try a suite against", target_options()
+    )
+    target.formatter_class = argparse.RawDescriptionHelpFormatter
+    target.epilog = _target_routes()
     return parser
+
+
+def _target_routes() -> str:
+    from perfcore.target.command import ROUTES_HELP
+
+    width = max(map(len, ROUTES_HELP))
+    return "routes:\n" + "\n".join(f"  {route:{width}}  {text}" for route, text in ROUTES_HELP.items())
 
 
 def target_options() -> tuple[Option, ...]:
@@ -189,7 +215,7 @@ def _command(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
     )
     for option in options:
-        text = f"{option.help} [{option.twin}]"
+        text = option.help_with_twin
         if option.kind == "flag":
             parser.add_argument(*option.flags, action="store_true", default=None, help=text)
         else:
@@ -209,14 +235,19 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
     if not arguments:
         raise UsageError("which suite? perfcore SUITE.yaml; see perfcore --help")
     command = arguments[0]
+    parser = build_parser()
     if command not in (*COMMANDS, "-h", "--help", "--version"):
         command, arguments = "run", ["run", *arguments]
+        _answer_foreign_options(command, arguments[1:])
+        _answer_wrong_command(parser, arguments)
     _answer_foreign_options(command, arguments[1:])
-    options = build_parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     if command == "run" and options.suite.startswith(("http://", "https://")):
         raise UsageError(
-            "a URL in place of a suite is not supported yet; write a suite file (README, 'The suite')"
+            "a URL in place of a suite is not supported yet; write a suite file "
+            "(README, 'Your own API, in five minutes')"
         )
+    _warn_of_unknown_variables(environ)
     for option in _options_of(command):
         if getattr(options, option.name) is None:
             setattr(options, option.name, _from_environment(option, environ))
@@ -235,6 +266,30 @@ def _answer_foreign_options(command: str, arguments: list[str]) -> None:
             raise UsageError(f"{flag} is not an option of perfcore: {_ELSEWHERE[flag]}")
         if flag in _NOT_YET:
             raise UsageError(f"{flag} is not supported yet")
+
+
+def _answer_wrong_command(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """`perfcore runn suite.yaml`: two words where the command knows one, and the first is no file."""
+    word = arguments[1]
+    if word.startswith("-") or "://" in word or os.path.exists(word) or len(arguments) < 3:
+        return
+    surplus = parser.parse_known_args(arguments)[1]
+    if surplus and not surplus[0].startswith("-"):
+        close = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
+        raise UsageError(f"{word!r} is no command and no file; {hint}")
+
+
+def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
+    from perfcore.cli.messages import warn
+
+    every_option = (option for command in COMMANDS for option in _options_of(command))
+    known = {*(option.twin for option in every_option), *_OTHER_VARIABLES}
+    for name in sorted(environ):
+        if name.startswith("PERFCORE_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            warn(f"{name} in the environment is no option's variable and is ignored{hint}")
 
 
 def _options_of(command: str) -> tuple[Option, ...]:

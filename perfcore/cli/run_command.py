@@ -106,8 +106,11 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
         view.update(progress)
 
     runner.on_progress = on_progress
+    # What was ignored when we were started stays so: under nohup a run outlives its terminal.
     before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        number: signal.signal(number, on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield

@@ -57,7 +57,7 @@ class FailureSampler:
             "status": exchange.status if answered else None,
             "detail": masker.text(explanation),
             "headers": masker.headers(exchange.headers),
-            "body": masker.text(exchange.body[:BODY_KEPT].decode("utf-8", "replace")),
+            "body": masker.answer(exchange.body[:BODY_KEPT].decode("utf-8", "replace")),
         }
 
     def _explain_status(self, exchange: Exchange) -> str:

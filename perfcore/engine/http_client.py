@@ -60,7 +60,7 @@ class HttpClient:
         self._exchange_of: dict[pycurl.Curl, Exchange] = {}
         self._user_of: dict[int, User] = {}  # by descriptor
         self._touched: list[Shard] = []
-        self._ripe: list[tuple[Shard, int]] = []  # ended while they were started, and when
+        self._early: list[Exchange] = []  # ended while they were started
         self._handed_over: list[Exchange] = []  # with answers that may be forgotten by the next pass
         self._wake_ns = FAR_NS
         self._addresses: dict[tuple[int, str], Address] = {}
@@ -90,20 +90,16 @@ class HttpClient:
         shard.add_handle(user.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
         if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
-            self._ripe.append((shard, _clock_ns()))
+            self._collect(shard, _clock_ns(), self._early)
         if not shard.touched:
             shard.touched = True
             self._touched.append(shard)
 
     def poll(self, timeout_s: float) -> list[Exchange]:
         """Exchanges that have ended, `done_ns` stamped after the last byte of each."""
-        completed: list[Exchange] = []
-        if self._handed_over:
+        if self._handed_over and not self._early:
             self._forget_kept()
-        if self._ripe:
-            for ripe, ended_ns in self._ripe:
-                self._collect(ripe, ended_ns, completed)
-            self._ripe.clear()
+        completed, self._early = self._early, []
         begin_ns = _clock_ns()
         timeout_s = self._until_libcurl_wants(begin_ns, timeout_s)
         events = self._poller.wait(0 if completed else timeout_s)

@@ -51,12 +51,15 @@ class IterationBudget(Protocol):
     def take(self) -> bool:
         """Whether there was one left; it is then the caller's."""
 
+    def is_spent(self) -> bool:
+        """Whether none is left, so that nobody needs to wait for one."""
+
 
 class CaseLoad:
     """One test on this worker: its users, how they are paced, how its answers are judged.
 
     `iterations` bounds each user, `budget` all of them together; None is without bound. `end_ns` is the planned
-    end, from which on nothing is started.
+    end, from which on nothing is started. Both instants may be given later, by `begin_at`.
     """
 
     def __init__(
@@ -69,10 +72,10 @@ class CaseLoad:
         starts: Iterator[tuple[int, int]],
         iterations: int | None,
         budget: IterationBudget | None,
-        start_ns: int,
-        end_ns: int | None,
         graceful_stop_ns: int,
         draw: random.Random,
+        start_ns: int = 0,
+        end_ns: int | None = None,
     ) -> None:
         self.index = index
         self.source = source
@@ -93,13 +96,22 @@ class CaseLoad:
         self.in_flight = 0
         self.exchanges: list[Exchange] = []  # of every user that has begun
         self.max_in_flight = 0
+        self.max_users = 0
         self.reached_end = False  # users were stopped by the planned end, not by running out of iterations
+        self.was_stopped = False  # users were stopped before it, from outside
         self.next_start = self._advance()
         # A status alone is looked up in a table; only other expectations need a call for each answer.
         self.accepted = bytes(expectation.status.accepts(status) for status in range(1000))
         self.judges_more = bool(
             expectation.needs_body or expectation.needs_headers or expectation.max_time_s is not None
         )
+
+    def begin_at(self, start_ns: int, end_ns: int | None) -> None:
+        """Say when the load begins and is to end; before any user has begun."""
+        if self.next_start is not None:
+            self.next_start = (start_ns + self.next_start[0] - self._start_ns, self.next_start[1])
+        self._start_ns = start_ns
+        self.end_ns = _NEVER_NS if end_ns is None else end_ns
 
     def _advance(self) -> tuple[int, int] | None:
         following = next(self._starts, None)
@@ -115,8 +127,11 @@ class CaseLoad:
         """Start nothing more; what is under way may finish within graceful_stop."""
         if not self.stopping:
             self.stopping = True
-            if now_ns == self.end_ns and (self.users or self.next_start is not None):
-                self.reached_end = True
+            if self.users or self.next_start is not None:
+                if now_ns == self.end_ns:
+                    self.reached_end = True
+                else:
+                    self.was_stopped = True
             self.next_start = None
             self.cut_ns = now_ns + self._graceful_stop_ns
 
@@ -205,6 +220,7 @@ class LoadLoop:
         assert begun is not None
         due_ns, user = begun
         load.users += 1
+        load.max_users = max(load.max_users, load.users)
         exchange = Exchange(user, load.index, load)
         load.exchanges.append(exchange)
         self._resume(exchange, due_ns)
@@ -289,6 +305,9 @@ class LoadLoop:
         for load in self._loads:
             if stop or now_ns >= load.end_ns:
                 load.stop(now_ns if stop else load.end_ns)
+            if load.budget is not None and load.budget.is_spent():
+                load.next_start = None
+                self._end_waiting_users(load)
             if load.stopping:
                 self._end_waiting_users(load)
                 if now_ns >= load.cut_ns:

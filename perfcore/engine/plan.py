@@ -120,14 +120,17 @@ def request_line(case: TestCase, masker: Masker) -> str:
 
 def plan_run(suite: TestSuite, workers: int) -> RunPlan:
     """Deal the suite to this many workers."""
-    cases = tuple(_plan_case(index, case, workers) for index, case in enumerate(suite.tests))
-    indices = tuple(range(len(cases)))
+    indices = tuple(range(len(suite.tests)))
     phases = (indices,) if suite.mode == "parallel" else tuple((index,) for index in indices)
-    return RunPlan(workers, cases, phases)
+    cases = [
+        _plan_case(index, suite.tests[index], ranks, workers)
+        for phase in phases
+        for index, ranks in zip(phase, deal([suite.tests[at] for at in phase], range(workers)), strict=True)
+    ]
+    return RunPlan(workers, tuple(cases), phases)
 
 
-def _plan_case(index: int, case: TestCase, workers: int) -> CasePlan:
-    ranks = deal(case, range(workers))
+def _plan_case(index: int, case: TestCase, ranks: Sequence[int], workers: int) -> CasePlan:
     users = [0] * workers
     for rank, worker in enumerate(ranks):
         users[worker] = len(dealt(case.parallel_users, rank, len(ranks)))
@@ -140,6 +143,27 @@ def _plan_case(index: int, case: TestCase, workers: int) -> CasePlan:
     return CasePlan(index, case, load_model(case), requests, case.duration_s, ramp_up_s(case), tuple(users))
 
 
-def deal(case: TestCase, workers: Sequence[int]) -> list[int]:
-    """The workers that get users of a test, in the order of their ranks: never more of them than users."""
-    return list(workers)[: case.parallel_users]
+def deal(cases: Sequence[TestCase], workers: Sequence[int]) -> list[list[int]]:
+    """For each test of a phase the workers that get users of it, in the order of their ranks.
+
+    Never more of them than users; each test goes on where the one before it ended, so that small tests which run
+    together do not all fall to the first worker.
+    """
+    dealt_before, ranks = 0, []
+    for case in cases:
+        first = dealt_before % len(workers) if workers else 0
+        ranks.append([*workers[first:], *workers[:first]][: case.parallel_users])
+        dealt_before += case.parallel_users
+    return ranks
+
+
+def most_users_of_a_worker(plan: RunPlan) -> int:
+    """Users that one worker has at the same time, in the largest phase."""
+    return max(
+        (
+            sum(plan.cases[index].worker_users[worker] for index in phase)
+            for phase in plan.phases
+            for worker in range(plan.workers)
+        ),
+        default=0,
+    )

@@ -25,6 +25,8 @@ _VERDICTS = {
     ExitCode.NOT_TRUSTWORTHY: "invalid",
     ExitCode.THRESHOLD_BROKEN: "failed",
 }
+# Sent twice, these may have had their effect twice.
+_NOT_IDEMPOTENT = frozenset({"POST", "PATCH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class RunNotes:
     lost_workers: int = 0
     incidents: list[str] = field(default_factory=list)
     samples_left_out: dict[int, int] = field(default_factory=dict)  # by worker, for the limit's sake
+    samples_error: str | None = None  # why samples.npy is not whole
     tests: list[TestNotes] = field(default_factory=list)
 
 
@@ -83,7 +86,7 @@ def run_document(
 ) -> dict[str, Any]:
     """The whole document; tests that never began are left out."""
     began = [at for at in range(len(plans)) if notes.tests[at].began]
-    code = exit_code([figures[at] for at in began], notes)
+    codes = exit_codes([figures[at] for at in began], notes)
     assert notes.end is not None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -101,9 +104,9 @@ def run_document(
             name: {"monotonic_ns": instant.monotonic_ns, "realtime_ns": instant.realtime_ns}
             for name, instant in (("start", notes.start), ("end", notes.end))
         },
-        "verdict": _VERDICTS[code],
-        "exit_code": int(code),
-        "incidents": [masker.text(incident) for incident in notes.incidents],
+        "verdict": _VERDICTS[gravest(codes)],
+        "exit_code": int(gravest([*codes, ExitCode.NOT_SAVED] if notes.samples_error else codes)),
+        "incidents": [masker.text(incident) for incident in incidents(plans, figures, notes)],
         "environment": dict(environment),
         "results": {
             plans[at].case.key: test_document(
@@ -123,8 +126,26 @@ def started_at(instant: Instant) -> datetime:
     return datetime.fromtimestamp(instant.realtime_ns / 1e9, UTC)
 
 
-def exit_code(figures: Sequence[TestFigures], notes: RunNotes) -> ExitCode:
-    """The gravest of what happened; a test without any success is as bad as a broken threshold."""
+def incidents(plans: Sequence[CasePlan], figures: Sequence[TestFigures], notes: RunNotes) -> list[str]:
+    """What a reader of the figures has to know, a line each."""
+    lines = list(notes.incidents)
+    missing = [plan.case.key for plan, test in zip(plans, notes.tests, strict=True) if not test.began]
+    if missing:
+        lines.append(f"not started: {', '.join(missing)}")
+    for plan, test in zip(plans, figures, strict=True):
+        resent = test.counter("resent")
+        if resent and plan.case.method in _NOT_IDEMPOTENT:
+            what = "requests were" if resent > 1 else "request was"
+            where = "connections that had died" if resent > 1 else "a connection that had died"
+            lines.append(
+                f"{plan.case.key}: {resent:,} {plan.case.method} {what} sent twice by libcurl on {where}; "
+                "the server may have acted on both"
+            )
+    return lines
+
+
+def exit_codes(figures: Sequence[TestFigures], notes: RunNotes) -> list[ExitCode]:
+    """All that decides the verdict; a test without any success is as bad as a broken threshold."""
     codes = []
     if notes.interrupted_by is not None:
         codes.append(ExitCode.INTERRUPTED)
@@ -132,7 +153,7 @@ def exit_code(figures: Sequence[TestFigures], notes: RunNotes) -> ExitCode:
         codes.append(ExitCode.INCOMPLETE)
     if any(test.counter("requests") == test.counter("failed_requests") for test in figures):
         codes.append(ExitCode.THRESHOLD_BROKEN)
-    return gravest(codes)
+    return codes
 
 
 def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, engine: str, masker: Masker) -> TestFacts:

@@ -4,9 +4,11 @@ The supervisor appends the rows that it drains; a worker whose ring is full appe
 At the end the parts become one `samples.npy`, a structured array that numpy maps.
 """
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from perfcore.metrics.samples import SampleFile, join_sample_files
+from perfcore.metrics.samples import JoinedSamples, SampleFile, join_sample_files
 
 SAMPLES_FILE = "samples.npy"
 
@@ -20,13 +22,21 @@ class SampleKeeping:
         self.worker_path = str(run_dir / ".samples-worker-{worker}")
         self.supervisor_file = SampleFile(str(run_dir / ".samples-supervisor"), limit_bytes)
 
-    def finish(self) -> int:
-        """Join the parts into `samples.npy`; returns how many requests are not in it for the limit's sake."""
+    def close(self) -> None:
         self.supervisor_file.close()
+
+    def finish(self) -> JoinedSamples:
+        """Join the parts into `samples.npy`, and remove them; what the disk refused is told, not raised."""
+        self.close()
         parts = sorted(self._run_dir.glob(".samples-*"))
-        left_out = join_sample_files(
+        joined = join_sample_files(
             [str(part) for part in parts], str(self._run_dir / SAMPLES_FILE), self.limit_bytes
         )
         for part in parts:
-            part.unlink()
-        return left_out + self.supervisor_file.dropped_rows
+            with suppress(OSError):
+                part.unlink()
+        return replace(
+            joined,
+            left_out_rows=joined.left_out_rows + self.supervisor_file.dropped_rows,
+            error=self.supervisor_file.error or joined.error,
+        )

@@ -20,7 +20,7 @@ from perfcore.errors import SetupFailedError
 from perfcore.metrics.environment import SAMPLE_EVERY_S, EnvironmentSampler
 from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.progress import RunProgress, TestProgress, TestState
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, MAX_IN_FLIGHT, USERS
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
 from perfcore.units import format_duration
 
@@ -34,6 +34,8 @@ RECENT_NS = 3_000_000_000
 READY_TIMEOUT_S = 60.0
 # From the announcement of a phase to its start: every worker has to have read the message by then.
 START_IN_NS = 30_000_000
+# A worker that has not ended so long after its time, drain included, hangs: it is killed, and the run goes on.
+STUCK_AFTER_S = 10.0
 
 
 def now() -> Instant:
@@ -50,6 +52,7 @@ class Supervisor:
         *,
         on_progress: Callable[[RunProgress], None] | None,
         sample_file: SampleFile | None,
+        start: Instant,
         yields_to_workers: bool = False,
     ) -> None:
         self._job = job
@@ -59,8 +62,10 @@ class Supervisor:
         self._sample_file = sample_file
         self._yields_to_workers = yields_to_workers
         self.collector = MetricsCollector(len(self._plan.cases))
-        self.notes = RunNotes(start=now(), tests=[TestNotes() for _ in self._plan.cases])
+        self.notes = RunNotes(start=start, tests=[TestNotes() for _ in self._plan.cases])
         self._states: list[TestState] = ["waiting"] * len(self._plan.cases)
+        self._phase: tuple[int, ...] = ()  # the tests that run
+        self._overdue_since_ns: int | None = None
         self._group: WorkerGroup | None = None
         self._readers = [SampleReader(ring) for ring in job.memory.rings]
         self._next_sample_s = 0.0
@@ -71,6 +76,17 @@ class Supervisor:
         if self.notes.interrupted_by is None:
             self.notes.interrupted_by = reason
         self._job.memory.request_stop()
+        self._end_running_tests()
+
+    def _end_running_tests(self) -> None:
+        """The instant of a stop becomes the planned end of what is running: later completions are the drain."""
+        stop_ns = self._job.memory.stop_ns
+        if stop_ns is None:
+            return
+        for index in self._phase:
+            self.collector.tests[index].end_by(stop_ns)
+            for accumulator in self._job.memory.accumulators:
+                accumulator.tests[index].end_by(stop_ns)
 
     def kill(self) -> None:
         """End the workers at once."""
@@ -92,6 +108,10 @@ class Supervisor:
                 self.notes.incidents.append(f"interrupted by {self.notes.interrupted_by}")
             group.quit()
         self._merge_accumulators()
+        for index, notes in enumerate(self.notes.tests):
+            if notes.began:
+                most_users = self._job.memory.total_gauge(index, MAX_USERS)
+                self.collector.tests[index].timeline.fill_users(most_users)
         self.notes.end = now()
 
     @contextmanager
@@ -108,19 +128,14 @@ class Supervisor:
 
     def _run_phase(self, group: WorkerGroup, phase: tuple[int, ...]) -> None:
         deals = self._deal(group, phase)
-        busy = set(deals)
         for worker, cases in deals.items():
             group.send(worker, {"deals": cases})
-        busy = self._await_ready(group, busy)
-        start_ns = time.monotonic_ns() + START_IN_NS
-        for index in phase:
-            plan = self._plan.cases[index]
-            end_ns = None if plan.duration_s is None else start_ns + round(plan.duration_s * 1e9)
-            self.collector.tests[index].begin(start_ns, end_ns)
-            self.notes.tests[index].began = True
-            self._states[index] = "running"
+        busy = self._await_ready(group, set(deals))
+        if self.notes.interrupted_by is not None:
+            return
+        self._start_tests(phase)
         for worker in busy:
-            group.send(worker, {"start_ns": start_ns})
+            group.send(worker, {"start_ns": self.collector.tests[phase[0]].start_ns})
         while busy:
             for worker, message in group.receive(TICK_S):
                 if message is None:
@@ -128,17 +143,35 @@ class Supervisor:
                     busy.discard(worker)
                 elif self._hear(worker, message):
                     busy.discard(worker)
+            if busy and self._is_stuck():
+                self._kill_stuck(group, busy)
             self._tick(phase)
         self._drain()
+        self._phase = ()
         for index in phase:
-            self.notes.tests[index].max_in_flight = self._job.memory.total_gauge(index, MAX_IN_FLIGHT)
+            notes = self.notes.tests[index]
+            # No sum of the workers' own maxima: those were at different instants.
+            largest = self._job.memory.largest_gauge(index, MAX_IN_FLIGHT)
+            notes.max_in_flight = max(notes.max_in_flight, largest)
             self._states[index] = "done"
+
+    def _start_tests(self, phase: tuple[int, ...]) -> None:
+        start_ns = time.monotonic_ns() + START_IN_NS
+        for index in phase:
+            plan = self._plan.cases[index]
+            end_ns = None if plan.duration_s is None else start_ns + round(plan.duration_s * 1e9)
+            self.collector.tests[index].begin(start_ns, end_ns)
+            self.notes.tests[index].began = True
+            self._states[index] = "running"
+        self._phase = phase
+        self._overdue_since_ns = None
+        self._end_running_tests()  # a stop may just have come
 
     def _deal(self, group: WorkerGroup, phase: tuple[int, ...]) -> dict[int, dict[str, tuple[int, int]]]:
         """For each worker that takes part: its rank among how many, by test."""
         deals: dict[int, dict[str, tuple[int, int]]] = {}
-        for index in phase:
-            workers = deal(self._plan.cases[index].case, group.alive)
+        ranks = deal([self._plan.cases[index].case for index in phase], group.alive)
+        for index, workers in zip(phase, ranks, strict=True):
             for rank, worker in enumerate(workers):
                 deals.setdefault(worker, {})[str(index)] = (rank, len(workers))
         return deals
@@ -156,11 +189,36 @@ class Supervisor:
                     ready.add(worker)
                 else:
                     self._hear(worker, message)
-            if time.monotonic() > deadline:
-                raise SetupFailedError(
-                    f"worker {min(waiting)} was not ready after {format_duration(READY_TIMEOUT_S)}"
-                )
+            if self.notes.interrupted_by is not None:
+                deadline = min(deadline, time.monotonic() + STUCK_AFTER_S)
+            if waiting and time.monotonic() > deadline:
+                if not any(notes.began for notes in self.notes.tests):
+                    raise SetupFailedError(
+                        f"worker {min(waiting)} was not ready after {format_duration(READY_TIMEOUT_S)}"
+                    )
+                self._kill_stuck(group, waiting)  # what the tests before this one found is kept
         return ready
+
+    # -- workers that hang ------------------------------------------------------------------------------------
+
+    def _is_stuck(self) -> bool:
+        """Whether the phase should have been over for long: planned end or stop, graceful_stop, some seconds."""
+        ends_ns = [self.collector.tests[index].planned_end_ns for index in self._phase]
+        graceful_stop_s = max(self._plan.cases[index].case.graceful_stop_s for index in self._phase)
+        now_ns = time.monotonic_ns()
+        last_ns = max((end_ns for end_ns in ends_ns if end_ns is not None), default=0)
+        if None in ends_ns or now_ns < last_ns + round(graceful_stop_s * 1e9):
+            return False
+        if self._overdue_since_ns is None:
+            # From when it was first seen: supervisor and workers may have been stopped together (Ctrl-Z).
+            self._overdue_since_ns = now_ns
+        return now_ns - self._overdue_since_ns > STUCK_AFTER_S * 1e9
+
+    def _kill_stuck(self, group: WorkerGroup, workers: set[int]) -> None:
+        for worker in sorted(workers):
+            group.kill_worker(worker)
+            self._bury(group, worker, "did not end in time and was killed")
+        workers.clear()
 
     def _hear(self, worker: int, message: Mapping[str, Any]) -> bool:
         """Take in what a worker says; True when it is through with the phase."""
@@ -170,25 +228,34 @@ class Supervisor:
             if len(kept) < SAMPLES_PER_KIND:
                 kept.append(failure["sample"])
         elif "crash" in message:
-            _log.error("worker %d met a bug of perfcore:\n%s", worker, message["crash"])
-            last_line = message["crash"].strip().splitlines()[-1]
+            crash = self._job.masker.text(message["crash"])
+            _log.error("worker %d met a bug of perfcore:\n%s", worker, crash)
+            last_line = crash.strip().splitlines()[-1]
             self.notes.incidents.append(f"worker {worker} met a bug of perfcore: {last_line}")
+        elif "end" in message:
+            self.notes.tests[message["end"]].note_end(message)
         elif "done" in message:
             self.notes.samples_left_out[worker] = message["samples_left_out"]
-            for index, said in message["done"].items():
-                self.notes.tests[int(index)].note_end(said)
+            if message["samples_error"] is not None:
+                self.notes.samples_error = message["samples_error"]
             return True
         return False
 
-    def _bury(self, group: WorkerGroup, worker: int) -> None:
+    def _bury(self, group: WorkerGroup, worker: int, cause: str | None = None) -> None:
         """Keep what a dead worker had measured, and say that it died."""
-        elapsed_s = (time.monotonic_ns() - self.notes.start.monotonic_ns) / 1e9
-        self.notes.lost_workers += 1
-        self.notes.incidents.append(f"worker {worker} {group.cause_of_death(worker)} at {elapsed_s:.1f} s")
-        self._readers[worker].salvage(self._fold)
         memory = self._job.memory
+        elapsed_s = (time.monotonic_ns() - self.notes.start.monotonic_ns) / 1e9
+        incident = f"worker {worker} {cause or group.cause_of_death(worker)} at {elapsed_s:.1f} s"
+        under_way = sum(memory.gauge(worker, index, IN_FLIGHT) for index in range(len(self._plan.cases)))
+        if under_way:
+            incident += f"; {under_way:,} request{'s' if under_way > 1 else ''} under way"
+            incident += f" {'are' if under_way > 1 else 'is'} in no total"
+        self.notes.lost_workers += 1
+        self.notes.incidents.append(incident)
+        self._readers[worker].salvage(self._fold)
         for index in range(len(self._plan.cases)):
             memory.set_gauge(worker, index, USERS, 0)
+            memory.set_gauge(worker, index, IN_FLIGHT, 0)
         if self._readers[worker].died_while_folding():
             self.notes.incidents.append(
                 f"worker {worker} died while it counted a block of its own: up to 4,096 requests are uncertain"
@@ -200,10 +267,12 @@ class Supervisor:
         self._drain()
         now_ns = time.monotonic_ns()
         for index in phase:
-            test = self.collector.tests[index]
-            users = self._job.memory.total_gauge(index, USERS)
-            if now_ns > test.start_ns and users:
+            test, notes = self.collector.tests[index], self.notes.tests[index]
+            if now_ns > test.start_ns:
+                users = self._job.memory.total_gauge(index, USERS)
                 test.timeline.note_users(now_ns - test.start_ns, users)
+            in_flight = self._job.memory.total_gauge(index, IN_FLIGHT)
+            notes.max_in_flight = max(notes.max_in_flight, in_flight)
             if test.planned_end_ns is not None and now_ns > test.planned_end_ns:
                 self._states[index] = "draining"
         now_s = now_ns / 1e9

@@ -7,21 +7,26 @@
 It prints nothing. Workers are forked from the calling process, which must have one thread at that moment.
 """
 
+import resource
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 from perfcore.engine.curl_handle import versions
 from perfcore.engine.embedded_target import EmbeddedTarget
-from perfcore.engine.http_client import HttpClient
-from perfcore.engine.plan import plan_run
-from perfcore.engine.run_document import run_document, started_at
+from perfcore.engine.http_client import USERS_PER_SHARD, HttpClient
+from perfcore.engine.plan import RunPlan, most_users_of_a_worker, plan_run
+from perfcore.engine.run_document import Instant, RunNotes, run_document, started_at
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.supervisor import Supervisor, now
 from perfcore.engine.worker import SharedBudget, WorkerJob
-from perfcore.errors import NotSavedError, UsageError
+from perfcore.errors import NotSavedError, SetupFailedError, UsageError
 from perfcore.metrics.environment import EnvironmentSampler, usable_cores
 from perfcore.metrics.progress import RunProgress
 from perfcore.metrics.run_memory import RunMemory
@@ -31,10 +36,12 @@ from perfcore.suite.config_loader import load_suite
 from perfcore.suite.effective_suite import effective_suite
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
-from perfcore.suite.test_suite import TestSuite
+from perfcore.suite.test_suite import EMBEDDED, TestSuite
 
-EMBEDDED = "embedded"
 DEFAULT_SAMPLES_LIMIT = 2 * 1024**3
+# What a worker has open besides its users' connections: streams, epoll, budgets, its channel, what it inherited.
+_OWN_DESCRIPTORS = 32
+_DESCRIPTORS_A_SHARD = 2
 
 
 class TestRunner:
@@ -84,21 +91,31 @@ class TestRunner:
     ) -> SuiteResult:
         """Run one test, a suite, or the suite in a file; returns when the result is saved.
 
-        NotSavedError carries the result as its `result` when only the saving failed.
+        NotSavedError carries the result as its `result` when only the saving failed. Ctrl-C in the main thread
+        ends the run as `request_stop` does, and KeyboardInterrupt is raised when the result is saved; once more
+        raises it at once. A handler of the caller's own is left alone.
         """
         suite = as_suite(what, env, variables or {})
+        with _first_interrupt_stops(self):
+            return self._run(suite)
+
+    def _run(self, suite: TestSuite) -> SuiteResult:
         target = None
+        start = now()
         if self._logger is not None:
-            run_dir = self._logger.open_run(started_at(now()))
+            run_dir = self._logger.open_run(started_at(start))
             self._samples = SampleKeeping(run_dir, self._samples_limit) if self._keeps_samples else None
         try:
             if suite.base_url == EMBEDDED:
                 target = EmbeddedTarget()
                 suite = suite.with_base_url(target.url)
-            return self._run_suite(suite)
+            return self._run_suite(suite, start)
         finally:
+            self._stop_reason = self._supervisor = None
             if target is not None:
                 target.stop()
+            if self._samples is not None:
+                self._samples.close()
             if self._logger is not None:
                 self._logger.discard()
 
@@ -120,10 +137,44 @@ class TestRunner:
         if self._logger is not None:
             self._logger.discard()
 
-    def _run_suite(self, suite: TestSuite) -> SuiteResult:
+    def _run_suite(self, suite: TestSuite, start: Instant) -> SuiteResult:
         plan = plan_run(suite, self.workers)
+        check_descriptors(plan)
         masker = Masker.for_suite(suite)
-        job = WorkerJob(
+        job = self._job(suite, plan, masker)
+        sampler = EnvironmentSampler(versions())
+        supervisor = self._supervisor = Supervisor(
+            job,
+            sampler,
+            on_progress=self.on_progress,
+            yields_to_workers=self._own_process,
+            sample_file=self._samples.supervisor_file if self._samples else None,
+            start=start,
+        )
+        if self._stop_reason is not None:
+            supervisor.request_stop(self._stop_reason)
+        try:
+            supervisor.run()
+        finally:
+            for budget in job.budgets.values():
+                budget.close()
+        not_saved = self._finish_samples(supervisor)
+        document = run_document(
+            suite,
+            plan.cases,
+            supervisor.collector.tests,
+            supervisor.notes,
+            seed=self._seed,
+            command_line=self._command_line,
+            environment=sampler.document(),
+            engine=HttpClient.name,
+            masker=masker,
+        )
+        return self._save(SuiteResult(document), suite, masker, not_saved)
+
+    def _job(self, suite: TestSuite, plan: RunPlan, masker: Masker) -> WorkerJob:
+        """What the workers get, made before the fork."""
+        return WorkerJob(
             plan=plan,
             scenarios=[Scenario(suite, case, index, self._seed) for index, case in enumerate(suite.tests)],
             budgets={
@@ -137,49 +188,84 @@ class TestRunner:
             sample_path=self._samples.worker_path if self._samples else None,
             samples_limit_bytes=self._samples_limit,
         )
-        sampler = EnvironmentSampler(versions())
-        supervisor = self._supervisor = Supervisor(
-            job,
-            sampler,
-            on_progress=self.on_progress,
-            yields_to_workers=self._own_process,
-            sample_file=self._samples.supervisor_file if self._samples else None,
-        )
-        if self._stop_reason is not None:
-            supervisor.request_stop(self._stop_reason)
-        try:
-            supervisor.run()
-        finally:
-            for budget in job.budgets.values():
-                budget.close()
-        if self._samples is not None:
-            left_out = self._samples.finish() + sum(supervisor.notes.samples_left_out.values())
-            if left_out:
-                supervisor.notes.incidents.append(
-                    f"samples.npy lacks {left_out:,} requests: --samples-limit was reached"
-                )
-        document = run_document(
-            suite,
-            plan.cases,
-            supervisor.collector.tests,
-            supervisor.notes,
-            seed=self._seed,
-            command_line=self._command_line,
-            environment=sampler.document(),
-            engine=HttpClient.name,
-            masker=masker,
-        )
-        return self._save(SuiteResult(document), suite, masker)
 
-    def _save(self, result: SuiteResult, suite: TestSuite, masker: Masker) -> SuiteResult:
+    def _finish_samples(self, supervisor: Supervisor) -> str | None:
+        """Put samples.npy together; returns what is to be said when the disk refused a part of it."""
+        if self._samples is None:
+            return None
+        notes: RunNotes = supervisor.notes
+        joined = self._samples.finish()
+        left_out = joined.left_out_rows + sum(notes.samples_left_out.values())
+        if left_out:
+            notes.incidents.append(f"samples.npy lacks {left_out:,} requests: --samples-limit was reached")
+        notes.samples_error = notes.samples_error or joined.error
+        if notes.samples_error is None:
+            return None
+        counted = sum(
+            test.counter("requests") + test.counter("interrupted") for test in supervisor.collector.tests
+        )
+        lost = max(counted - joined.rows - left_out, 0)
+        not_saved = f"samples.npy lacks {lost:,} requests: {notes.samples_error}"
+        notes.incidents.append(not_saved)
+        return not_saved
+
+    def _save(
+        self, result: SuiteResult, suite: TestSuite, masker: Masker, not_saved: str | None
+    ) -> SuiteResult:
         if self._logger is None:
             return result
         try:
             result.results_dir = self._logger.save(result, {"suite.yaml": effective_suite(suite, masker)})
+            if not_saved is not None:
+                raise NotSavedError(f"{result.results_dir}: {not_saved}; the result itself was saved")
         except NotSavedError as error:
             error.result = result
             raise
         return result
+
+
+def check_descriptors(plan: RunPlan) -> None:
+    """Raise SetupFailedError when a worker could not open a connection for each of its users."""
+    users = most_users_of_a_worker(plan)
+    shards = -(-users // USERS_PER_SHARD)
+    needed = users + _DESCRIPTORS_A_SHARD * shards + _OWN_DESCRIPTORS
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and needed > limit:
+        raise SetupFailedError(
+            f"a worker with {users:,} users needs {needed:,} file descriptors and the hard limit is {limit:,}: "
+            f"raise it (ulimit -n {needed}), or ask for fewer users"
+        )
+
+
+@contextmanager
+def _first_interrupt_stops(runner: TestRunner) -> Iterator[None]:
+    """Where Ctrl-C would raise KeyboardInterrupt, the first one ends the run before that, the second does not."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    interrupts = 0
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
+            raise KeyboardInterrupt
+        runner.request_stop("SIGINT")
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    except NotSavedError as error:
+        if interrupts:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def as_suite(

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import time
@@ -28,11 +29,14 @@ from perfcore.engine.plan import RunPlan
 from perfcore.engine.poller import Poller, ask_for_exact_timers
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, USERS, RunMemory
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS, RunMemory
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
 from perfcore.suite.secrets import Masker
 
 PACKET_LIMIT = 1 << 17
+# A supervisor that is held up (stopped, or in a callback of the user's) is waited for this long.
+SEND_TIMEOUT_S = 600.0
+CRASH_TEXT_LIMIT = 16_000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -60,6 +64,11 @@ class SharedBudget:
     def __init__(self, total: int) -> None:
         self._fd = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         os.eventfd_write(self._fd, total)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    def is_spent(self) -> bool:
+        return not self._poll.poll(0)
 
     def take(self) -> bool:
         try:
@@ -79,7 +88,7 @@ def worker_main(index: int, channel: socket.socket, supervisor_pid: int, job: Wo
     try:
         worker.serve()
     except Exception:  # noqa: BLE001 - whatever it is, the supervisor is told with its traceback
-        worker.send({"crash": traceback.format_exc()})
+        worker.send({"crash": traceback.format_exc()[-CRASH_TEXT_LIMIT:]})
         return 1
     return 0
 
@@ -116,32 +125,58 @@ class _Worker:
         self._writer = SampleWriter(job.memory.rings[index], self._fold_stalled)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Tell the supervisor; a message that does not fit the packet or the queue is dropped, never waited for."""
+        """Tell the supervisor what it has to know; while it is held up this waits. Not for use under load."""
+        packet = json.dumps(message).encode()
+        deadline = time.monotonic() + SEND_TIMEOUT_S
+        while not self._try_send(packet):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"the supervisor has read nothing for {SEND_TIMEOUT_S:.0f} s")
+            poller = select.poll()
+            poller.register(self._channel, select.POLLOUT)
+            poller.poll(left_s * 1000)
+
+    def send_if_room(self, message: Mapping[str, Any]) -> None:
+        """Tell the supervisor; what does not fit the packet or the queue is dropped, never waited for."""
         packet = json.dumps(message).encode()
         if len(packet) <= PACKET_LIMIT:
-            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
-                self._channel.send(packet, socket.MSG_DONTWAIT)
+            self._try_send(packet)
+
+    def _try_send(self, packet: bytes) -> bool:
+        try:
+            self._channel.send(packet, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # nobody is left to be told
+        return True
+
+    def _receive(self) -> dict[str, Any]:
+        packet = self._channel.recv(PACKET_LIMIT)
+        message: dict[str, Any] = json.loads(packet) if packet else {"quit": True}
+        return message
 
     def serve(self) -> None:
-        while True:
-            packet = self._channel.recv(PACKET_LIMIT)
-            message: dict[str, Any] = json.loads(packet) if packet else {"quit": True}
+        while "deals" in (message := self._receive()):
+            transport = HttpClient(Poller())
+            loads = [self._load(int(case), rank, of) for case, (rank, of) in message["deals"].items()]
+            self._writer.touch()
+            transport.rehearse()
+            self.send({"ready": True})
+            message = self._receive()
+            if "start_ns" in message:
+                self._run_phase(transport, loads, message["start_ns"])
+            transport.close()
             if "quit" in message:
                 break
-            self._run_phase(message["deals"])
         if self._sample_file is not None:
             self._sample_file.close()
 
-    def _run_phase(self, deals: Mapping[str, tuple[int, int]]) -> None:
-        """Get ready, wait for the common start instant, run to the end, tell how it went."""
-        transport = HttpClient(Poller())
-        self.send({"ready": True})
-        packet = self._channel.recv(PACKET_LIMIT)
-        if not packet:
-            return
-        start_ns = json.loads(packet)["start_ns"]
-        loads = [self._load(int(case), rank, of, start_ns) for case, (rank, of) in deals.items()]
-        sampler = FailureSampler(self._job.masker, transport, start_ns, self.send)
+    def _run_phase(self, transport: HttpClient, loads: list[CaseLoad], start_ns: int) -> None:
+        """Wait for the common start instant, run to the end, tell how it went."""
+        for load in loads:
+            self._begin(load, start_ns)
+        sampler = FailureSampler(self._job.masker, transport, start_ns, self.send_if_room)
 
         def note_failure(exchange: Exchange, _kind: str, text: str) -> None:
             sampler.note(exchange, text)
@@ -160,22 +195,39 @@ class _Worker:
         )
         _sleep_until(start_ns)
         loop.run()
-        addresses = transport.addresses()
-        transport.close()
         self._writer.finish()
         self._set_gauges(loads)
-        left_out = 0 if self._sample_file is None else self._sample_file.dropped_rows
-        ends = {
-            str(load.index): {"reached_end": load.reached_end, "addresses": addresses.get(load.index, {})}
-            for load in loads
-        }
-        self.send({"done": ends, "samples_left_out": left_out})
+        addresses = transport.addresses()
+        # A packet a test: of hundreds that run together, one packet would not hold all.
+        for load in loads:
+            self.send(
+                {
+                    "end": load.index,
+                    "reached_end": load.reached_end or load.was_stopped,
+                    "addresses": addresses.get(load.index, {}),
+                }
+            )
+        file = self._sample_file
+        self.send(
+            {
+                "done": True,
+                "samples_left_out": 0 if file is None else file.dropped_rows,
+                "samples_error": None if file is None else file.error,
+            }
+        )
 
-    def _load(self, case_index: int, rank: int, of: int, start_ns: int) -> CaseLoad:
-        plan = self._job.plan.cases[case_index]
-        case = plan.case
-        end_ns = None if plan.duration_s is None else start_ns + round(plan.duration_s * 1e9)
-        self._memory.accumulators[self._index].tests[case_index].begin(start_ns, end_ns)
+    def _begin(self, load: CaseLoad, start_ns: int) -> None:
+        duration_s = self._job.plan.cases[load.index].duration_s
+        end_ns = None if duration_s is None else start_ns + round(duration_s * 1e9)
+        load.begin_at(start_ns, end_ns)
+        figures = self._memory.accumulators[self._index].tests[load.index]
+        figures.begin(start_ns, end_ns)
+        # The supervisor notes a stop here as well; one that came just before `begin` would be overwritten.
+        if self._memory.stop_ns is not None:
+            figures.end_by(self._memory.stop_ns)
+
+    def _load(self, case_index: int, rank: int, of: int) -> CaseLoad:
+        case = self._job.plan.cases[case_index].case
         pacer = pacer_for(case)
         return CaseLoad(
             case_index,
@@ -185,8 +237,6 @@ class _Worker:
             starts=pacer.starts(rank, of),
             iterations=None if case.total_iterations is not None else case.effective_iterations,
             budget=self._job.budgets.get(case_index),
-            start_ns=start_ns,
-            end_ns=end_ns,
             graceful_stop_ns=round(case.graceful_stop_s * 1e9),
             draw=random.Random(f"{self._job.seed}:{case_index}:worker {rank} of {of}"),
         )
@@ -196,6 +246,7 @@ class _Worker:
             self._memory.set_gauge(self._index, load.index, USERS, load.users)
             self._memory.set_gauge(self._index, load.index, IN_FLIGHT, load.in_flight)
             self._memory.set_gauge(self._index, load.index, MAX_IN_FLIGHT, load.max_in_flight)
+            self._memory.set_gauge(self._index, load.index, MAX_USERS, load.max_users)
 
     def _fold_stalled(self, rows: Rows) -> None:
         """The supervisor has left no block free: count this one here, so that nothing waits and nothing is lost."""

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ from typing import Any
 
 from perfcore.engine.worker import PACKET_LIMIT
 from perfcore.errors import SetupFailedError
+
+# A worker that was told to end and does not (it is stopped, or hangs) is killed after so long.
+END_TIMEOUT_S = 5.0
+# For the messages of hundreds of tests at once; the kernel gives as much of it as it allows.
+_SEND_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -38,6 +44,8 @@ class WorkerGroup:
 
     def _fork(self, index: int, main: Callable[[int, socket.socket, int], int]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -96,15 +104,19 @@ class WorkerGroup:
             messages.append(json.loads(packet))
 
     def cause_of_death(self, worker: int) -> str:
-        """`was killed by signal 9` or `ended with exit code 1`; waits for the process to be reaped."""
+        """`was killed by signal 9` or `ended with exit code 1`; the process is reaped then."""
+        status = self._end(self._members[worker])
+        if status is None:
+            return "is gone"
+        if os.WIFSIGNALED(status):
+            return f"was killed by signal {os.WTERMSIG(status)}"
+        return f"ended with exit code {os.WEXITSTATUS(status)}"
+
+    def kill_worker(self, worker: int) -> None:
+        """End one worker that does not answer, and wait until it is gone; nothing more is heard of it."""
         member = self._members[worker]
-        with suppress(ChildProcessError):
-            _, status = os.waitpid(member.pid, 0)
-            member.pid = 0
-            if os.WIFSIGNALED(status):
-                return f"was killed by signal {os.WTERMSIG(status)}"
-            return f"ended with exit code {os.WEXITSTATUS(status)}"
-        return "is gone"
+        member.alive = False
+        self._end(member, patience_s=0.0)
 
     def quit(self) -> None:
         """Let the workers end by themselves, then see that they are gone."""
@@ -114,16 +126,45 @@ class WorkerGroup:
 
     def kill(self) -> None:
         for member in self._members:
-            if member.pid:
-                with suppress(ProcessLookupError):
-                    os.kill(member.pid, signal.SIGKILL)
+            _kill(member.pid)
         self._reap()
 
     def _reap(self) -> None:
         for member in self._members:
             member.channel.close()
             member.alive = False
-            if member.pid:
-                with suppress(ChildProcessError):
-                    os.waitpid(member.pid, 0)
-                member.pid = 0
+        give_up_s = time.monotonic() + END_TIMEOUT_S
+        for member in self._members:
+            self._end(member, patience_s=give_up_s - time.monotonic())
+
+    def _end(self, member: _Member, *, patience_s: float = END_TIMEOUT_S) -> int | None:
+        """The wait status of a worker that ends by itself within `patience_s` and is killed after; None if unknown."""
+        pid, member.pid = member.pid, 0
+        status = _wait(pid, patience_s)
+        if status is None:
+            _kill(pid)
+            status = _wait(pid, END_TIMEOUT_S)
+        return status
+
+
+def _kill(pid: int) -> None:
+    if pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _wait(pid: int, timeout_s: float) -> int | None:
+    """The wait status of a child; None when it has not ended by then, or is no child any more."""
+    deadline, pause_s = time.monotonic() + timeout_s, 0.0005
+    while pid:
+        try:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if ended:
+            return status
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.02)
+    return None

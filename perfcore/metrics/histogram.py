@@ -222,11 +222,6 @@ class Distribution:
         bounds = bucket_bounds_s(index)
         return min(max((bounds[0] + bounds[1]) / 2 * 1e9, float(low)), float(high))
 
-    def rank_above(self, duration_ns: int) -> int:
-        """How many samples lie in buckets below that of `duration_ns`: ranks beyond it are that long or longer."""
-        index = int(bucket_index(np.array([duration_ns], np.int64))[0])
-        return 0 if index < 0 else int(self._head[_UNDER]) + int(self.buckets[:index].sum())
-
     def sparse(self) -> tuple[list[int], list[int]]:
         """The buckets that hold something: their indices and their counts."""
         filled = np.flatnonzero(self.buckets)

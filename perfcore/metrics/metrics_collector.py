@@ -39,7 +39,7 @@ _COUNTERS = (
     "completed_in_plan",  # completions before the planned end
     "succeeded_in_plan",
 )
-_START_NS, _PLANNED_END_NS, _FIRST_DUE_NS, _LAST_DONE_NS, _SHORTEST_CENSORED_NS = range(5)
+_START_NS, _PLANNED_END_NS, _LAST_DONE_NS, _SHORTEST_CENSORED_NS = range(4)
 _INSTANTS = 8
 _STATUSES = 1000
 _ERRORS = 64
@@ -90,6 +90,12 @@ class TestFigures:
         """Say when the load starts and, if it is bounded by time, when it is to end."""
         self._instants[_START_NS] = start_ns
         self._instants[_PLANNED_END_NS] = planned_end_ns or 0
+
+    def end_by(self, stop_ns: int) -> None:
+        """The load was stopped at this instant: what completes later counts as drained. No effect before `begin`."""
+        start_ns, planned_end_ns = self.start_ns, self.planned_end_ns
+        if start_ns and (planned_end_ns is None or stop_ns < planned_end_ns):
+            self._instants[_PLANNED_END_NS] = max(stop_ns, start_ns)
 
     def counter(self, name: str) -> int:
         return int(self._counters[_COUNTERS.index(name)])
@@ -146,7 +152,6 @@ class TestFigures:
                 self._note_earlier(_SHORTEST_CENSORED_NS, int(c.response_ns[c.censored].min()))
         self.status_counts += np.bincount(np.minimum(status, _STATUSES - 1), minlength=_STATUSES)
         self.slowest.add(c.rows, c.response_ns)
-        self._note_earlier(_FIRST_DUE_NS, int(c.due_ns.min()))
         last_done_ns = int(c.done_ns.max())
         self._instants[_LAST_DONE_NS] = max(int(self._instants[_LAST_DONE_NS]), last_done_ns)
         if self.planned_end_ns is None or last_done_ns <= self.planned_end_ns:
@@ -216,8 +221,7 @@ class TestFigures:
         """Add another part of the same test."""
         for word in (_START_NS, _PLANNED_END_NS):
             self._instants[word] = self._instants[word] or other._instants[word]
-        for word in (_FIRST_DUE_NS, _SHORTEST_CENSORED_NS):
-            self._note_earlier(word, int(other._instants[word]))
+        self._note_earlier(_SHORTEST_CENSORED_NS, int(other._instants[_SHORTEST_CENSORED_NS]))
         self._instants[_LAST_DONE_NS] = max(self._instants[_LAST_DONE_NS], other._instants[_LAST_DONE_NS])
         self._counters += other._counters
         self.status_counts += other.status_counts

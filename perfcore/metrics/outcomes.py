@@ -32,8 +32,3 @@ TIMEOUT = CODE["timeout"]
 MAX_TIME = CODE["expectation:max_time"]
 # Up to here no whole answer arrived; from the next one on there is a status to count.
 LAST_TRANSPORT_KIND = CODE["too_many_redirects"]
-
-
-def is_transport_kind(kind: str) -> bool:
-    """Whether a failure of this kind left no whole answer behind."""
-    return 0 < CODE[kind] <= LAST_TRANSPORT_KIND

@@ -5,6 +5,7 @@ megabytes of address space and none of memory until a worker finds its ring full
 """
 
 import mmap
+import time
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.samples import SampleRing
 
 # Gauges of one worker for one test, written by the worker, read by the supervisor.
-USERS, IN_FLIGHT, MAX_IN_FLIGHT = range(3)
+USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS = range(4)
 _GAUGES = 4
 # Words of one worker before its gauges.
 FOLDED_BLOCKS = 0
@@ -42,8 +43,14 @@ class RunMemory:
         """Set by the supervisor: start nothing more, finish what is under way."""
         return self._words[STOP] != 0
 
+    @property
+    def stop_ns(self) -> int | None:
+        """When a stop was asked for first (CLOCK_MONOTONIC); None when it was not."""
+        return self._words[STOP] or None
+
     def request_stop(self) -> None:
-        self._words[STOP] = 1
+        if not self._words[STOP]:
+            self._words[STOP] = time.monotonic_ns()
 
     def gauge(self, worker: int, test: int, which: int) -> int:
         return int(self._words[self._gauge_at(worker, test) + which])
@@ -54,6 +61,10 @@ class RunMemory:
     def total_gauge(self, test: int, which: int) -> int:
         """A gauge summed over the workers."""
         return sum(self.gauge(worker, test, which) for worker in range(len(self.rings)))
+
+    def largest_gauge(self, test: int, which: int) -> int:
+        """The largest of a gauge over the workers."""
+        return max(self.gauge(worker, test, which) for worker in range(len(self.rings)))
 
     def worker_word(self, worker: int, which: int) -> int:
         return int(self._words[self._worker_at(worker) + which])

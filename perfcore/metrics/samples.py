@@ -12,10 +12,13 @@ The memory is an anonymous mapping made before the fork: it has no name, and not
 Nothing here waits: with no FREE block the worker folds its own block (`on_stall`) and goes on.
 """
 
+import io
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -157,11 +160,11 @@ class SampleWriter:
         if self._offset > self._start:
             self._fold_block()
 
-    @property
-    def pending_rows(self) -> int:
-        """Rows that the supervisor cannot see yet."""
-        unpublished = 0 if self._unpublished is None else self._headers_word(self._unpublished, _COUNT)
-        return (self._offset - self._start) // ROW_BYTES + unpublished
+    def touch(self) -> None:
+        """Have the kernel give the pages of the block that is written next, before the load starts."""
+        view = self._bytes
+        for at in range(self._offset, self._end, mmap.PAGESIZE):
+            view[at] = view[at]
 
     def _next_block(self) -> None:
         self._publish()
@@ -206,9 +209,6 @@ class SampleWriter:
         self._block = block
         self._start = self._offset = block * BLOCK_ROWS * ROW_BYTES
         self._end = self._start + BLOCK_ROWS * ROW_BYTES
-
-    def _headers_word(self, block: int, word: int) -> int:
-        return int(self._headers[block * _HEADER_WORDS + word])
 
 
 def _clamp(sample: Sample) -> None:
@@ -259,43 +259,110 @@ class SampleFile:
     """`--samples`: every row that the supervisor or a stalled worker folds is first appended to a file.
 
     Each process writes a file of its own, as raw rows; `join_sample_files` makes the one `samples.npy` of them.
+    A disk that refuses ends the file (`error` says why) and not the run.
     """
 
     def __init__(self, path: str, limit_bytes: int) -> None:
-        self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
+        self.error: str | None = None
+        self.dropped_rows = 0  # for the limit's sake
         self._left = limit_bytes
-        self.dropped_rows = 0
+        self._bytes = 0
+        self._file: io.FileIO | None = None
+        try:
+            # Unbuffered: a worker that dies has counted its rows; they stay in the file as well.
+            self._file = io.FileIO(path, "wb")
+        except OSError as error:
+            self.error = _reason(error)
 
     def write(self, rows: Rows) -> None:
         whole = min(len(rows), self._left // ROW_BYTES)
-        if whole:
-            self._file.write(np.ascontiguousarray(rows[:whole]).data)
-            self._file.flush()  # a worker that dies has counted these rows; they stay in the file as well
-            self._left -= whole * ROW_BYTES
         self.dropped_rows += len(rows) - whole
+        if not whole or self._file is None:
+            return
+        self._left -= whole * ROW_BYTES
+        try:
+            _write_all(self._file, np.ascontiguousarray(rows[:whole]).tobytes())
+            self._bytes += whole * ROW_BYTES
+        except OSError as error:
+            self.error = _reason(error)
+            with suppress(OSError):
+                self._file.truncate(self._bytes)
+            self.close()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                self.error = self.error or _reason(error)
+            self._file = None
 
 
-def join_sample_files(paths: Iterable[str], destination: str, limit_bytes: int) -> int:
-    """Write one `.npy` file of dtype SAMPLE, in the order of the files; returns how many rows went beyond the limit.
+@dataclass(frozen=True, slots=True)
+class JoinedSamples:
+    """Rows in the joined file, rows that its limit left out, and why there are fewer than there could be."""
 
-    Row by row of what is mapped, so that gigabytes of samples are never in memory at once. A row that its writer
-    died in, at the end of a file, is left out.
+    rows: int
+    left_out_rows: int
+    error: str | None = None
+
+
+def join_sample_files(paths: Iterable[str], destination: str, limit_bytes: int) -> JoinedSamples:
+    """Write one `.npy` file of dtype SAMPLE, in the order of the files.
+
+    Copied piece by piece, so that gigabytes of samples are never in memory at once, and by plain writes: a full
+    disk under a mapping is a signal that kills. What could be written of it is a whole file then, and `error`
+    says why the rest is missing. A row that its writer died in, at the end of a file, is left out.
     """
     lengths = {path: os.path.getsize(path) // ROW_BYTES for path in paths}
-    parts = [np.memmap(path, SAMPLE, "r", shape=(length,)) for path, length in lengths.items() if length]
-    total = sum(len(part) for part in parts)
+    total = sum(lengths.values())
     kept = min(total, limit_bytes // ROW_BYTES)
-    if not kept:
-        np.save(destination, np.empty(0, SAMPLE))
-        return total
-    joined = np.lib.format.open_memmap(destination, mode="w+", dtype=SAMPLE, shape=(kept,))
-    at = 0
-    for part in parts:
-        rows = part[: kept - at]
-        joined[at : at + len(rows)] = rows
-        at += len(rows)
-    joined.flush()
-    return total - kept
+    written, error = 0, None
+    try:
+        with io.FileIO(destination, "wb") as file:
+            _write_all(file, _npy_header(kept))
+            try:
+                for piece in _pieces(lengths, kept):
+                    _write_all(file, piece)
+                    written += len(piece) // ROW_BYTES
+            except OSError as failure:
+                error = _reason(failure)
+                # The header is padded to one length for any number of rows.
+                file.truncate(len(_npy_header(written)) + written * ROW_BYTES)
+                file.seek(0)
+                _write_all(file, _npy_header(written))
+    except OSError as failure:
+        error, written = _reason(failure), 0
+        with suppress(OSError):
+            os.unlink(destination)
+    return JoinedSamples(written, total - kept, error)
+
+
+def _pieces(lengths: Mapping[str, int], rows: int) -> Iterator[bytes]:
+    """The first `rows` whole rows of the files, some thousands at a time."""
+    for path, length in lengths.items():
+        left = min(length, rows)
+        rows -= left
+        with open(path, "rb") as part:
+            while left:
+                piece = part.read(min(left, BLOCK_ROWS) * ROW_BYTES)
+                yield piece
+                left -= len(piece) // ROW_BYTES
+
+
+def _npy_header(rows: int) -> bytes:
+    buffer = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(SAMPLE)
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": (rows,)})
+    return buffer.getvalue()
+
+
+def _write_all(file: io.FileIO, content: bytes) -> None:
+    """A raw file may take a part at a time: a disk that fills up takes what fits, and refuses the next."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

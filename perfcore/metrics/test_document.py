@@ -36,7 +36,9 @@ class TestFacts:
     concurrent_users: int
     load: Mapping[str, Any]  # the load model in words and numbers, as the plan has it
     engine: str
-    reached_planned_end: bool  # its time was over before its users had done their iterations
+    reached_planned_end: (
+        bool  # its time was over, or it was stopped, before its users had done their iterations
+    )
     max_in_flight: int
     check_names: tuple[str, ...] = ()  # in the order of the bits of a sample's failed_checks
     further_percentiles: tuple[float, ...] = ()
@@ -46,29 +48,16 @@ class TestFacts:
 
 def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     """One test's object under `results`."""
-    total = figures.counter("requests")
-    failed = figures.counter("failed_requests")
     load_s, drain_s = _load_and_drain_s(figures, facts)
-    further = facts.further_percentiles
-    timing, service_time = _headline_documents(figures, further)
+    timings = _timing_documents(figures, facts.further_percentiles)
     return {
         "name": facts.name,
         "request": facts.request,
         "load": dict(facts.load),
-        "total_requests": total,
-        "successful_requests": total - failed,
-        "failed_requests": failed,
-        "interrupted_requests": figures.counter("interrupted"),
-        "attempts": figures.counter("attempts"),
-        "retried_requests": figures.counter("retried"),
-        "resent_requests": figures.counter("resent"),
-        "dropped_arrivals": 0,
+        **_totals_document(figures),
         "requests_per_second": _rate(figures.counter("completed_in_plan"), load_s),
         "success_per_second": _rate(figures.counter("succeeded_in_plan"), load_s),
-        "timing": timing,
-        "service_time": service_time,
-        "timing_failed": timing_document(figures.distributions["failed"], further),
-        "timing_reused": timing_document(figures.reused_response(), further),
+        **timings,
         "schedule_lag": _lag_document(figures.distributions["lag"]),
         "phases": {name: phase_document(figures.distributions[name]) for name in PHASES},
         "status_codes": {
@@ -85,6 +74,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "bytes": {"received": figures.counter("received_bytes"), "sent": figures.counter("sent_bytes")},
         "connections_opened": figures.counter("connections"),
         "engine": facts.engine,
+        "recognised_share": None,
         "addresses": {address: dict(counts) for address, counts in facts.addresses.items()},
         "parallel_execution": {
             "concurrent_users": facts.concurrent_users,
@@ -94,10 +84,10 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
             "avg_in_flight": _average_in_flight(figures, load_s + drain_s),
         },
         "iterations": {
-            "completed": total,
-            "failed": failed,
+            "completed": figures.counter("requests"),
+            "failed": figures.counter("failed_requests"),
             "interrupted": figures.counter("interrupted"),
-            "timing": dict(timing),
+            "timing": dict(timings["timing"]),
         },
         "steps": {},
         "timeline": timeline_document(figures),
@@ -132,15 +122,32 @@ def slowest_document(figures: TestFigures) -> list[dict[str, Any]]:
     ]
 
 
-def _headline_documents(
-    figures: TestFigures, further_percentiles: tuple[float, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Response and service time: the two that hold requests that were given up."""
-    timing = timing_document(figures.distributions["response"], further_percentiles)
-    service_time = timing_document(figures.distributions["service"], further_percentiles)
+def _totals_document(figures: TestFigures) -> dict[str, int]:
+    total, failed = figures.counter("requests"), figures.counter("failed_requests")
+    return {
+        "total_requests": total,
+        "successful_requests": total - failed,
+        "failed_requests": failed,
+        "interrupted_requests": figures.counter("interrupted"),
+        "attempts": figures.counter("attempts"),
+        "retried_requests": figures.counter("retried"),
+        "resent_requests": figures.counter("resent"),
+        "dropped_arrivals": 0,
+    }
+
+
+def _timing_documents(figures: TestFigures, further: tuple[float, ...]) -> dict[str, dict[str, Any]]:
+    """The four distributions; response and service time are the two that hold requests that were given up."""
+    timing = timing_document(figures.distributions["response"], further)
+    service_time = timing_document(figures.distributions["service"], further)
     timing["censored"] = service_time["censored"] = figures.counter("censored")
-    timing["censored_percentiles"] = censored_percentiles(figures, further_percentiles)
-    return timing, service_time
+    timing["censored_percentiles"] = censored_percentiles(figures, further)
+    return {
+        "timing": timing,
+        "service_time": service_time,
+        "timing_failed": timing_document(figures.distributions["failed"], further),
+        "timing_reused": timing_document(figures.reused_response(), further),
+    }
 
 
 def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, float]:

@@ -23,7 +23,7 @@ _REQUESTS, _FAILURES, _MAX_NS, _USERS = range(4)
 _SLICE_HEADER = 4
 _SLICE_WORDS = _SLICE_HEADER + COARSE_BUCKETS
 _HEADER = 8
-_LEVEL = 0
+_LEVEL, _NOTED_NS = range(2)  # how often neighbours were added; when users were told of last
 WORDS = _HEADER + SLICES * _SLICE_WORDS
 
 Integers = NDArray[np.int64]
@@ -69,9 +69,28 @@ class Timeline:
         np.maximum.at(self._slices[:, _MAX_NS], slices, durations_ns)
 
     def note_users(self, since_start_ns: int, users: int) -> None:
-        """Say how many virtual users there are now; a slice keeps the most it was told."""
+        """Say how many virtual users there are now; a slice keeps the most it was told.
+
+        Slices since the last time this was said, of which nobody told anything, had as many.
+        """
+        noted_ns = int(self._head[_NOTED_NS])
+        self._head[_NOTED_NS] = since_start_ns
+        if not users:
+            return
         at = int(self._slice_of(np.array([since_start_ns], np.int64))[0])
+        untold = self._slices[min(noted_ns // self.slice_ns, at) : at + 1, _USERS]
+        untold[untold == 0] = users
         self._slices[at, _USERS] = max(int(self._slices[at, _USERS]), users)
+
+    def fill_users(self, most: int) -> None:
+        """At the end: a slice in which requests ended had users, as many as its neighbour, or `most` without any."""
+        users = self._slices[:, _USERS]
+        told = np.flatnonzero(users)
+        for at in np.flatnonzero((self._slices[:, _REQUESTS] > 0) & (users == 0)):
+            if told.size:
+                users[at] = users[told[max(int(np.searchsorted(told, at)) - 1, 0)]]
+            else:
+                users[at] = most
 
     def _slice_of(self, since_start_ns: Integers) -> Integers:
         last = int(since_start_ns.max())
@@ -99,6 +118,7 @@ class Timeline:
             while other._head[_LEVEL] < self._head[_LEVEL]:
                 other.coarsen()
         gauges = (_MAX_NS, _USERS)
+        self._head[_NOTED_NS] = max(self._head[_NOTED_NS], other._head[_NOTED_NS])
         largest = np.maximum(self._slices[:, gauges], other._slices[:, gauges])
         self._slices += other._slices
         self._slices[:, gauges] = largest

@@ -21,9 +21,12 @@ from perfcore.units import format_duration, format_ms
 
 REDRAW_EVERY_S = 0.25  # more is not seen and takes time from the supervisor, which drains the rings
 _MOST_OF_A_CORE = 0.02  # a long table, or a slow terminal, is drawn less often instead
-_BAR_CELLS = 12
+# Below these widths: the median goes and the bar shrinks, then the rate goes, then bar and users.
 _WIDE_ENOUGH_FOR_ALL = 90
-_WIDE_ENOUGH_FOR_RATE = 66
+_WIDE_ENOUGH_FOR_RATE = 72
+_WIDE_ENOUGH_FOR_USERS = 60
+_BAR_CELLS = 12
+_SHORT_BAR_CELLS = 6
 _SHORTEST_NAME = 8
 _GAP = 2
 _ORDER = {"running": 0, "draining": 0, "done": 1, "waiting": 2}
@@ -122,10 +125,15 @@ def progress_table(progress: RunProgress, width: int, height: int) -> Group:
 
 
 def _titles(width: int) -> list[str]:
-    dropped = {"users"} if width < _WIDE_ENOUGH_FOR_ALL else set()
-    if width < _WIDE_ENOUGH_FOR_RATE:
-        dropped.add("rate")
-    return [title for title in ("requests", "rate", "p50", "p99", "failed", "users") if title not in dropped]
+    needs = {"p50": _WIDE_ENOUGH_FOR_ALL, "rate": _WIDE_ENOUGH_FOR_RATE, "users": _WIDE_ENOUGH_FOR_USERS}
+    titles = ("requests", "rate", "p50", "p99", "failed", "users")
+    return [title for title in titles if width >= needs.get(title, 0)]
+
+
+def _bar_cells(width: int) -> int:
+    if width >= _WIDE_ENOUGH_FOR_ALL:
+        return _BAR_CELLS
+    return _SHORT_BAR_CELLS if width >= _WIDE_ENOUGH_FOR_USERS else 0
 
 
 def _row(test: TestProgress, width: int) -> list[Text]:
@@ -138,14 +146,14 @@ def _row(test: TestProgress, width: int) -> list[Text]:
         "failed": f"{test.failed:,}",
         "users": f"{test.users:,}",
     }
-    texts = [Text(printable(test.key), style=style or "bold"), _progress(test, width >= _WIDE_ENOUGH_FOR_ALL)]
+    texts = [Text(printable(test.key), style=style or "bold"), _progress(test, _bar_cells(width))]
     for title in _titles(width):
         shown = "" if test.state == "waiting" else figures[title]
         texts.append(Text(shown, style="red" if title == "failed" and test.failed else style))
     return texts
 
 
-def _progress(test: TestProgress, wide: bool) -> Text:
+def _progress(test: TestProgress, cells: int) -> Text:
     """A bar where there is room, then how far it is, or in what state."""
     share = test.share_done
     if test.state in ("waiting", "done", "draining"):
@@ -154,11 +162,11 @@ def _progress(test: TestProgress, wide: bool) -> Text:
         told = f"{_seconds(min(test.elapsed_s, test.planned_s))} / {format_duration(test.planned_s)}"
     else:
         told = f"{100 * share:.0f} %"
-    if not wide:
+    if not cells:
         return Text(told, style="cyan")
-    filled = bar(round(share * 1000), 1000, _BAR_CELLS)
+    filled = bar(round(share * 1000), 1000, cells)
     text = Text(filled, style="dim" if test.state == "done" else "green")
-    text.append("─" * (_BAR_CELLS - len(filled)), style="dim")
+    text.append("─" * (cells - len(filled)), style="dim")
     return text.append(f" {told}", style="cyan" if test.state == "running" else "dim")
 
 

@@ -29,13 +29,20 @@ def _summary(result: SuiteResult, stream: TextIO | BinaryIO) -> None:
 
 def _write(stream: TextIO | BinaryIO, data: bytes) -> None:
     if not isinstance(stream, io.TextIOBase):
-        stream.write(data)  # type: ignore[arg-type]  # every stream that is not text takes bytes
+        _write_all(stream, data)  # type: ignore[arg-type]  # every stream that is not text takes bytes
     elif isinstance(stream, io.TextIOWrapper):
         stream.flush()
-        stream.buffer.write(data)  # the same bytes whatever the encoding of the terminal
+        _write_all(stream.buffer, data)  # the same bytes whatever the encoding of the terminal
     else:
         stream.write(data.decode())
     stream.flush()
+
+
+def _write_all(stream: BinaryIO, data: bytes) -> None:
+    # With PYTHONUNBUFFERED the buffer is none: a write to a full pipe may take a part and say so.
+    left = memoryview(data)
+    while left:
+        left = left[stream.write(left) or 0 :]
 
 
 REPORTERS: dict[str, Reporter] = {

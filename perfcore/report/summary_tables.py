@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from rich.cells import cell_len
+
 from perfcore.metrics.test_result import SuiteResult, TestResult
 from perfcore.report.latency_bars import MOST_BARS, Bar, bar, common_bounds, merged, sparkline
 from perfcore.report.printable import printable
@@ -21,6 +23,8 @@ _NEW_CONNECTIONS_MATTER = 0.005
 _MOST_BLOCKS = 6  # beyond it, a line a test says more than a page of bars
 _MOST_ERRORS = 12
 _EXCEEDANCES = 10
+_SHORTEST_REQUEST = 24
+_LONGEST_REQUEST = 60
 _BLOCK_WIDTH = 50
 _SPARKS = 2 * MOST_BARS
 
@@ -179,17 +183,8 @@ def is_transport(kind: str) -> bool:
 
 
 def status_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
-    """How often which status was answered: a line a test, of many tests only those where something failed."""
-    tests = [test for test in result if test.total_requests]
-    many = len(tests) > _MOST_BLOCKS
-    entries = []
-    if many:
-        total: Counter[str] = Counter()
-        for test in tests:
-            total.update(_statuses(test))
-        entries.append(("all tests", total))
-        tests = [test for test in tests if test.failed_requests][:_MOST_ERRORS]
-    entries += [(printable(test.key), _statuses(test)) for test in tests]
+    """How often which status was answered, a line for each test that sent something."""
+    entries = [(printable(test.key), _statuses(test)) for test in result if test.total_requests]
     width = min(max((len(name) for name, _ in entries), default=0), sheet.width // 3)
     lines = []
     for name, statuses in entries:
@@ -230,24 +225,35 @@ def error_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
         for kind, count, test in shown:
             key = pad(cut_middle(printable(test.key), keys), keys)
             start = f"    {count:>{counts},}  {pad(printable(kind), kinds)}  {key}"
-            example = cut(f"  {_example(test, kind)}".rstrip(), sheet.width - len(start))
+            example = _example(test, kind, max(sheet.width - cell_len(start), _SHORTEST_REQUEST))
+            example = cut(f"  {example}".rstrip(), sheet.width - cell_len(start))
             lines.append(sheet.paint(cut(start, sheet.width).rstrip(), "red") + sheet.paint(example, "dim"))
         if len(group) > len(shown):
             lines.append(f"    and {len(group) - len(shown)} kinds more, all of them in results.json")
     return lines
 
 
-def _example(test: TestResult, kind: str) -> str:
+def _example(test: TestResult, kind: str, room: int) -> str:
+    """`CAUSE  at 17ms  GET URL → 503  BODY`: what matters most first, the URL cut to leave room for the rest."""
     for failure in test.document.get("failures") or []:
         samples = failure.get("samples") or []
         if failure.get("kind") == kind and samples:
             sample = samples[0]
-            status = str(sample.get("status") or "")
-            when = f"at {format_duration(round(sample.get('at_s') or 0, 1))}"
+            request = cut_middle(
+                printable(sample.get("request") or ""),
+                min(max(room // 2, _SHORTEST_REQUEST), _LONGEST_REQUEST),
+            )
+            status = f" → {sample['status']}" if sample.get("status") else ""
             body = " ".join(str(sample.get("body") or "").split())
-            parts = (status, sample.get("request") or "", when, sample.get("detail") or "", body)
-            return printable(" ".join(part for part in parts if part))
+            parts = (sample.get("detail") or "", f"at {_instant(sample.get('at_s'))}", request + status, body)
+            return "  ".join(printable(part) for part in parts if part)
     return ""
+
+
+def _instant(at_s: float | None) -> str:
+    """To the millisecond within the first second, where runs that fail do so; later to a tenth of a second."""
+    at_s = max(at_s or 0.0, 0.0)
+    return format_duration(round(at_s, 1 if at_s >= 1 else 3 if at_s >= 1e-3 else 6))
 
 
 def distribution(result: SuiteResult, sheet: Sheet) -> list[str]:

@@ -163,6 +163,9 @@ def read_readable_file(value: object) -> Path:
             raise ValueError(f"{shown(str(path))} is a directory, not a file")
         if not path.exists():
             raise ValueError(f"there is no file {shown(str(path))}")
+        if not path.is_file():
+            # A pipe would be waited for, a device read without end.
+            raise ValueError(f"{shown(str(path))} is not a regular file")
         if not os.access(path, os.R_OK):
             raise ValueError(f"{shown(str(path))} cannot be read: permission denied")
     except OSError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfcore.suite.mistakes import Mistake, ModelError, shown
+from perfcore.suite.secret_names import MASK, looks_secret
 
 CONDITIONS = ("min", "max", "equals", "contains", "matches", "exists", "length")
 
@@ -54,15 +55,19 @@ class JsonCheck:
         except (_path_error(), RecursionError, ValueError, TypeError) as error:
             return f"{self.path} cannot be evaluated: {error}"
         if self.conditions.get("exists") is False:
-            return f"{self.path} is {shown(values[0])}, expected nothing there" if values else None
+            return f"{self.path} is {self._shown(values[0])}, expected nothing there" if values else None
         if not values:
             return f"{self.path} finds nothing{self._expected_text()}"
         for value in values:
             for name, operand in self.conditions.items():
                 expected = _unmet(name, operand, value)
                 if expected:
-                    return f"{self.path} is {shown(value)}, expected {expected}"
+                    return f"{self.path} is {self._shown(value)}, expected {expected}"
         return None
+
+    def _shown(self, value: object) -> str:
+        last_name = re.split(r"[.\[\]'\"]+", self.path.strip(".[]'\""))[-1]
+        return MASK if looks_secret(last_name) else shown(value)
 
     def _expected_text(self) -> str:
         wanted = self.conditions.get("equals", None)

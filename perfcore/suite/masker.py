@@ -33,6 +33,9 @@ _LONGEST_IN_JSON_TEXT = 10_000
 # What some encoders write as an escape and others as it is: PHP the slash, Go the signs of HTML.
 _SLASH = (("/", r"\/"),)
 _MARKUP = (("<", r"\u003c"), (">", r"\u003e"), ("&", r"\u0026"))
+# A field of JSON, also one that the end of the text cuts, and one of a form.
+_JSON_FIELD = re.compile(r'("[^"\\]{1,64}")(\s*:\s*")((?:[^"\\]|\\.)*)("?)', re.DOTALL)
+_FORM_FIELD = re.compile(r"(?<![\w.-])([\w.-]{1,64})(=)([^&\s\"'<>]+)()")
 
 
 class Masker:
@@ -51,6 +54,10 @@ class Masker:
     def text(self, text: str) -> str:
         """The text without any secret value."""
         return self._pattern.sub(MASK, text) if self._pattern is not None else text
+
+    def answer(self, body: str) -> str:
+        """A response's body without known secrets, and without values of fields whose names announce one."""
+        return _FORM_FIELD.sub(_masked_field, _JSON_FIELD.sub(_masked_field, self.text(body)))
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers with every value masked but those of a few harmless ones."""
@@ -74,6 +81,11 @@ class Masker:
         if looks_secret(name) and value is not None and not isinstance(value, bool):
             return value if isinstance(value, str) and only_references(value) else MASK
         return self.text(value) if isinstance(value, str) else value
+
+
+def _masked_field(match: re.Match[str]) -> str:
+    name, between, value, end = match.groups()
+    return f"{name}{between}{MASK}{end}" if value and looks_secret(name.strip('"')) else match[0]
 
 
 def _any_case_of_hex(form: str) -> str:

@@ -16,6 +16,9 @@ from perfcore.suite.template_syntax import CallPart, FilePart, NamePart, Part, T
 
 NO_DYNAMIC_NAMES: frozenset[str] = frozenset()
 # A secret or a token is a few kilobytes; more is a wrong path.
+# Bounds on what variables that refer to variables may grow to.
+MOST_NESTED = 50
+LARGEST_TEXT = 10_000_000
 _LARGEST_FILE = 1 << 20
 
 
@@ -72,6 +75,7 @@ class Scope:
         self.used_environ: dict[str, str] = {}
         self.used_files: dict[str, str] = {}
         self._resolved: dict[tuple[str, frozenset[str]], Native] = {}
+        self._failed: dict[tuple[str, frozenset[str]], list[Problem]] = {}
         self._resolving: list[str] = []
 
     def knows(self, name: str) -> bool:
@@ -95,20 +99,25 @@ class Scope:
             self.used_environ[name] = _unicode(self.environ[name], f"the environment variable {name}")
             return Fixed(self.used_environ[name])
         key = (name, dynamic)
+        if key in self._failed:
+            raise TemplateError(*self._failed[key])
         if key not in self._resolved:
             if name in self._resolving:
                 circle = [*self._resolving[self._resolving.index(name) :], name]
                 raise TemplateError(
                     Problem(f"{name!r} refers to itself: {' → '.join(circle)}", frozenset(circle))
                 )
+            if len(self._resolving) >= MOST_NESTED:
+                raise TemplateError(f"{name!r} is nested in more than {MOST_NESTED} other variables")
             self._resolving.append(name)
             try:
                 self._resolved[key] = _compile_native(self.variables[name], self, dynamic)
             except TemplateError as error:
                 here = frozenset({name})
-                raise TemplateError(
-                    *(Problem(text, names or here) for text, names in error.problems)
-                ) from None
+                problems = [Problem(text, names or here) for text, names in error.problems]
+                # Kept, as a value is: variables that refer to it ten times each would ask without end.
+                self._failed[key] = problems
+                raise TemplateError(*problems) from None
             finally:
                 self._resolving.pop()
         return self._resolved[key]
@@ -182,6 +191,8 @@ class Template:
         self._pieces: tuple[str | Evaluate, ...] = merged
         self.native: Native
         if all(isinstance(piece, str) for piece in merged):
+            if sum(map(len, map(str, merged))) > LARGEST_TEXT:
+                raise TemplateError(f"becomes larger than {LARGEST_TEXT // 1_000_000} MB with its variables")
             self.constant: str | None = "".join(map(str, merged))
             self.native = pieces[0] if len(pieces) == 1 else Fixed(self.constant)
         else:

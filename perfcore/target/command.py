@@ -8,12 +8,27 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from perfcore.errors import ExitCode, PerfcoreError
 
 _PR_SET_PDEATHSIG = 1
+
+# What `routes` answers, for --help; here, because importing that costs more than argparse.
+ROUTES_HELP: Mapping[str, str] = {
+    "/health": '{"status": "ok"}',
+    "/users, /users/ID": "GET, POST, PUT, PATCH, DELETE: JSON objects that follow from their id",
+    "/echo": "the request as it arrived; ?response_header=Name:value adds a header",
+    "/delay/MS": "answers after so many milliseconds",
+    "/truth?delay_ms=MS": "answers how long it held the request, in nanoseconds",
+    "/status/CODE": "that status, 100 to 599",
+    "/bytes/N": "N bytes (10k, 1M) with a Content-Length",
+    "/chunked/N?chunk=N": "N bytes in chunks",
+    "/flaky?rate=0.1&status=503": "fails for exactly that share of the requests",
+    "/stall?every=10s&for=1s": "stands still for 1s of every 10s",
+    "/stats": "what the target counted; POST /stats/reset begins anew",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

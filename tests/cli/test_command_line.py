@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
-from perfcore.cli.parser import COMMANDS, RUN_OPTIONS, VALIDATE_OPTIONS, target_options
+from perfcore.cli.parser import COMMANDS, RUN_OPTIONS, SCHEMA_OPTIONS, VALIDATE_OPTIONS, target_options
+from perfcore.target.routes import ROUTES
 
 TOUR = "config/test_config.yaml"
 SUITE = """\
@@ -114,7 +115,12 @@ def test_a_value_may_look_like_an_option_of_other_tools() -> None:
 
 @pytest.mark.parametrize("arguments", [["http://127.0.0.1:1/"], ["--json", "http://127.0.0.1:1/"]])
 def test_a_url_in_place_of_a_suite_is_not_supported_yet(arguments: list[str]) -> None:
-    assert "a URL in place of a suite is not supported yet" in complaint(perfcore(*arguments))
+    line = complaint(perfcore(*arguments))
+
+    assert "a URL in place of a suite is not supported yet" in line
+    section = re.search(r"README, '(.+)'\)", line)
+    assert section
+    assert f"\n## {section[1]}\n" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["validate"]])
@@ -126,6 +132,37 @@ def test_a_suite_that_does_not_exist_is_a_wrong_suite(command: list[str]) -> Non
 
 def test_a_command_that_does_not_exist_is_taken_for_a_suite() -> None:
     assert complaint(perfcore("destroy"), 104) == "destroy: cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["runn", TOUR], "'runn' is no command and no file; did you mean run?"),
+        (["Validate", "--var=A=1", TOUR], "'Validate' is no command and no file; did you mean validate?"),
+        (
+            ["load", TOUR],
+            "'load' is no command and no file; the commands are run, validate, schema, target",
+        ),
+    ],
+)
+def test_a_wrong_command_before_a_suite_is_answered_with_the_right_one(
+    arguments: list[str], expected: str
+) -> None:
+    assert complaint(perfcore(*arguments)) == f"perfcore: {expected}"
+
+
+def test_the_help_of_the_target_lists_its_routes() -> None:
+    text = perfcore("target", "--help").stdout
+    listed = re.findall(r"^  /(\w+).*  \S", text[text.index("\nroutes:\n") :], re.MULTILINE)
+
+    assert listed == list(ROUTES)
+
+
+@pytest.mark.parametrize("option", ["var", "only", "tag"])
+def test_the_help_of_a_repeatable_option_says_how_its_variable_holds_several(option: str) -> None:
+    text = " ".join(perfcore("run", "--help").stdout.split())
+
+    assert f"repeatable, in PERFCORE_{option.upper()} one a line" in text
 
 
 def test_a_file_name_cannot_write_to_the_terminal() -> None:
@@ -151,7 +188,12 @@ def test_help_goes_to_stdout(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("run", RUN_OPTIONS), ("validate", VALIDATE_OPTIONS), ("target", target_options())],
+    [
+        ("run", RUN_OPTIONS),
+        ("validate", VALIDATE_OPTIONS),
+        ("schema", SCHEMA_OPTIONS),
+        ("target", target_options()),
+    ],
 )
 def test_help_names_every_option_and_its_environment_twin(command: str, options: tuple) -> None:
     text = " ".join(perfcore(command, "--help").stdout.split())

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
-from perfcore.cli.parser import RUN_OPTIONS, VALIDATE_OPTIONS, parse_command_line, target_options
+from perfcore.cli.parser import (
+    RUN_OPTIONS,
+    SCHEMA_OPTIONS,
+    VALIDATE_OPTIONS,
+    parse_command_line,
+    target_options,
+)
 from perfcore.errors import UsageError
 
 TOUR = "config/test_config.yaml"
@@ -26,6 +32,7 @@ VALUES = {
     "dry_run": ("on", True, None, True),
     "quiet": ("TRUE", True, None, True),
     "no_color": ("true", True, None, True),
+    "result": ("1", True, None, True),
     "host": ("::1", "::1", "localhost", "localhost"),
     "port": ("0", 0, "80", 80),
     "tls": ("1", True, None, True),
@@ -38,6 +45,7 @@ OPTIONS = [
     for command, options in (
         (["run", TOUR], RUN_OPTIONS),
         (["validate", TOUR], VALIDATE_OPTIONS),
+        (["schema"], SCHEMA_OPTIONS),
         (["target"], target_options()),
     )
     for option in options
@@ -126,6 +134,22 @@ def test_a_bad_variable_is_one_line_and_exit_code_2() -> None:
     line = complaint(perfcore(TOUR, "--dry-run", PERFCORE_PROCS="0"))
 
     assert line == "perfcore: PERFCORE_PROCS: '0' is not a number of processes; give 1 or more, or auto"
+
+
+def test_a_variable_that_no_option_has_is_warned_of_in_one_line() -> None:
+    done = perfcore(TOUR, "--dry-run", PERFCORE_PORCS="4", PERF_CORE="x", PERFCORE="y")
+
+    assert done.returncode == 0
+    assert done.stderr == (
+        "perfcore: PERFCORE_PORCS in the environment is no option's variable and is ignored; "
+        "did you mean PERFCORE_PROCS?\n"
+    )
+
+
+def test_the_variable_of_another_command_is_no_mistake() -> None:
+    done = perfcore("validate", TOUR, PERFCORE_PORT="1", PERFCORE_PROCS="2", PERFCORE_REQUIRE_DEBIAN="1")
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_target_listens_where_its_environment_says() -> None:

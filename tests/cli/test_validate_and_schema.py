@@ -103,3 +103,11 @@ def test_the_schema_is_one_that_accepts_the_tour_and_refuses_a_wrong_suite() -> 
     validator.check_schema(schema)
     assert list(validator(schema).iter_errors(yaml.safe_load(TOUR.read_text()))) == []
     assert list(validator(schema).iter_errors(yaml.safe_load(WRONG)))
+
+
+def test_the_schema_of_results_is_printed_when_it_is_asked_for() -> None:
+    done = perfcore("schema", "--result")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (ROOT / "perfcore" / "report" / "result.schema.json").read_text()
+    assert perfcore("schema", PERFCORE_RESULT="1").stdout == done.stdout

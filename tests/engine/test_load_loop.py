@@ -33,6 +33,9 @@ class Budget:
         self.left -= 1
         return self.left >= 0
 
+    def is_spent(self) -> bool:
+        return self.left <= 0
+
 
 def load_of(
     index: int = 0,
@@ -182,6 +185,14 @@ def test_nobody_thinks_after_the_last_iteration() -> None:
     assert run.clock.now_ns == START + 3_600_020 * MS
 
 
+def test_the_start_may_be_said_after_the_load_was_made() -> None:
+    load = load_of(parallel_users=2, duration="1s", ramp_up="1s")
+    load.begin_at(START + SECOND, START + 2 * SECOND)
+    run = Run([load], answer=lambda _: Answer(after_ns=600 * MS))
+    assert [run.dues(1), run.dues(2)] == [[1000, 1600], [1500]]
+    assert load.max_users == 2
+
+
 def test_users_begin_evenly_over_the_ramp_up() -> None:
     run = Run([load_of(parallel_users=5, ramp_up="1s")])
     assert [run.dues(user) for user in range(1, 6)] == [[0], [200], [400], [600], [800]]
@@ -282,6 +293,7 @@ def test_a_stop_lets_what_is_under_way_finish() -> None:
     assert [row.flags for row in run.rows] == [0] * 6
     assert run.clock.now_ns == START + 900 * MS
     assert not run.loads[0].reached_end
+    assert run.loads[0].was_stopped
 
 
 def test_a_stop_ends_thinking_users_and_those_to_come_within_one_look() -> None:
@@ -341,6 +353,27 @@ def test_a_user_that_the_end_stops_takes_nothing_from_the_total() -> None:
     run = Run([load_of(total_iterations=1000, budget=budget, duration="100ms")])
     assert len(run.rows) == 10
     assert budget.left == 990
+
+
+def test_nobody_waits_for_a_total_that_is_spent() -> None:
+    # Two answer and think for an hour when the third, the last of the total, is under way.
+    budget = Budget(3)
+    run = Run([load_of(parallel_users=5, total_iterations=3, budget=budget, think_time="1h", ramp_up="5s")])
+    assert len(run.rows) == 3
+    assert run.clock.now_ns <= START + 2100 * MS
+    assert not run.loads[0].reached_end
+
+
+def test_a_total_that_another_worker_spends_ends_those_who_wait_here() -> None:
+    budget = Budget(100)
+    load = load_of(parallel_users=2, total_iterations=100, budget=budget, think_time="1h")
+
+    def answer(_exchange: Exchange) -> Answer:
+        budget.left = 0
+        return Answer()
+
+    run = Run([load], answer=answer)
+    assert run.clock.now_ns <= START + 100 * MS
 
 
 # -- several tests at once ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfcore.engine.plan import RunPlan, deal, plan_run
+from perfcore.engine.plan import RunPlan, deal, most_users_of_a_worker, plan_run
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -33,7 +33,7 @@ def test_users_are_dealt_without_losing_one() -> None:
 
 @given(st.integers(1, 500), st.lists(st.integers(0, 200), unique=True, min_size=1))
 def test_never_more_workers_get_users_than_there_are_users(users: int, alive: list[int]) -> None:
-    chosen = deal(case(parallel_users=users), alive)
+    (chosen,) = deal([case(parallel_users=users)], alive)
     assert len(chosen) == min(users, len(alive))
     assert chosen == alive[: len(chosen)]
 
@@ -107,3 +107,26 @@ def test_the_document_of_a_dry_run_shows_tests_and_no_secrets() -> None:
     assert (second["requests"], second["duration_s"], second["worker_users"]) == (None, 1.0, [1, 0])
     assert "hush-hush" not in str(document)
     assert "abcdef" not in str(document)
+
+
+def test_small_tests_that_run_together_do_not_all_fall_to_one_worker() -> None:
+    plan = plan_run(suite_of(*(case(name) for name in "abcd"), mode="parallel"), 2)
+    assert [item.worker_users for item in plan.cases] == [(1, 0), (0, 1), (1, 0), (0, 1)]
+    plan = plan_run(suite_of(case("a", parallel_users=3), case("b", parallel_users=4), mode="parallel"), 5)
+    assert [item.worker_users for item in plan.cases] == [(1, 1, 1, 0, 0), (1, 1, 0, 1, 1)]
+    assert most_users_of_a_worker(plan) == 2
+
+
+def test_tests_that_run_one_after_the_other_begin_with_the_first_worker() -> None:
+    plan = plan_run(suite_of(case("a"), case("b", parallel_users=5)), 2)
+    assert [item.worker_users for item in plan.cases] == [(1, 0), (3, 2)]
+    assert most_users_of_a_worker(plan) == 3
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(1, 9))
+def test_users_of_a_phase_are_spread_evenly(users: list[int], workers: int) -> None:
+    tests = [case(f"t{at}", parallel_users=count) for at, count in enumerate(users)]
+    plan = plan_run(suite_of(*tests, mode="parallel"), workers)
+    assert [sum(item.worker_users) for item in plan.cases] == users
+    loads = [sum(item.worker_users[worker] for item in plan.cases) for worker in range(workers)]
+    assert max(loads) - min(loads) <= 1

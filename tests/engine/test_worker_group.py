@@ -13,6 +13,7 @@ import pytest
 from target_process import ROOT
 
 from engine.http_harness import WAIT_S, until
+from perfcore.engine import worker_group
 from perfcore.engine.worker_group import WorkerGroup
 from perfcore.errors import SetupFailedError
 
@@ -125,6 +126,21 @@ def test_killing_ends_workers_that_ignore_everything() -> None:
     assert all(not Path(f"/proc/{pid}").exists() for pid in pids)
     assert len(os.listdir("/proc/self/fd")) == before
     group.kill()  # again: nothing to do
+
+
+def test_a_stopped_worker_is_killed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_group, "END_TIMEOUT_S", 0.3)
+    group = WorkerGroup(3, echoes)
+    pids = group.pids
+    os.kill(pids[0], signal.SIGSTOP)
+    os.kill(pids[2], signal.SIGSTOP)
+    group.kill_worker(0)
+    assert not Path(f"/proc/{pids[0]}").exists()
+    assert group.alive == [1, 2]
+    begun = time.monotonic()
+    group.quit()
+    assert 0.3 <= time.monotonic() - begun < 5
+    assert all(not Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def test_a_fork_that_fails_leaves_no_worker_and_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,3 +135,113 @@ def test_importing_perfcore_costs_neither_numpy_nor_libcurl(tmp_path):
         "assert not {'numpy', 'pycurl', 'pydantic'} & set(sys.modules)"
     )
     python(tmp_path, program)
+
+
+MANY_FAILURES = """
+import sys, time
+from perfcore import TestCase, TestRunner, TestSuite
+held = []
+def hold(progress):
+    if not held and any(test.requests for test in progress.tests):
+        held.append(time.sleep(3))
+suite = TestSuite(name="s", base_url=sys.argv[1], mode="parallel", tests=[
+    TestCase(name=f"test {n}", endpoint="/bytes/2000", expect={"status": 404}, parallel_users=5, duration="2s")
+    for n in range(60)])
+result = TestRunner(procs=2, results_dir=None, on_progress=hold).run(suite)
+assert held and result.exit_code == 99 and len(result.results) == 60, result
+assert all(test.load.duration_s == 2 and test.addresses for test in result)
+"""
+
+
+def test_a_callback_that_takes_its_time_loses_no_message(tmp_path, target):
+    python(tmp_path, MANY_FAILURES, target.url)
+
+
+INTERRUPTED = """
+import json, os, pathlib, signal, sys
+from perfcore import TestCase, TestRunner
+progress = []
+def interrupt(now):
+    if now.tests[0].requests and not progress:
+        progress.append(now)
+        os.kill(os.getpid(), signal.SIGINT)
+runner = TestRunner(procs=1, on_progress=interrupt)
+case = TestCase(name="x", endpoint=sys.argv[1] + "/health", duration="30s")
+try:
+    runner.run(case)
+except KeyboardInterrupt:
+    pass
+else:
+    raise SystemExit("it was not raised")
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+document = json.loads(pathlib.Path("results/latest/results.json").read_text())
+assert document["verdict"] == "interrupted" and document["results"]["x"]["total_requests"] > 0
+case = TestCase(name="x", endpoint=sys.argv[1] + "/health", iterations=5)
+result = runner.run(case)
+assert result.verdict == "passed" and result.total_requests == 5, "a stop is of one run"
+"""
+
+
+def test_the_first_ctrl_c_saves_the_result_and_is_raised_then(tmp_path, target):
+    python(tmp_path, INTERRUPTED, target.url)
+
+
+TWICE = """
+import os, pathlib, signal, sys
+from perfcore import TestCase, TestRunner
+from integration.runs import children
+begun = []
+def interrupt(now):
+    if now.tests[0].state in ("running", "draining"):
+        begun.append(now)
+        os.kill(os.getpid(), signal.SIGINT)
+try:
+    TestRunner(procs=2, on_progress=interrupt).run(
+        TestCase(name="x", endpoint=sys.argv[1] + "/delay/20000", parallel_users=4, duration="30s"))
+except KeyboardInterrupt:
+    assert len(begun) == 2
+    assert children(os.getpid()) == []
+    assert list(pathlib.Path("results").iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+else:
+    raise SystemExit("it was not raised")
+"""
+
+
+def test_the_second_ctrl_c_is_raised_at_once(tmp_path, target):
+    program = f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\n{TWICE}"
+    python(tmp_path, program, target.url)
+
+
+def test_a_handler_of_the_callers_own_is_left_alone(tmp_path, target):
+    program = """
+import signal, sys
+from perfcore import TestCase, TestRunner
+mine = lambda number, frame: None
+signal.signal(signal.SIGINT, mine)
+seen = []
+case = TestCase(name="x", endpoint=sys.argv[1] + "/delay/400", iterations=2)
+TestRunner(results_dir=None, on_progress=lambda _: seen.append(signal.getsignal(signal.SIGINT))).run(case)
+assert set(seen) == {mine}
+"""
+    python(tmp_path, program, target.url)
+
+
+def test_samples_are_closed_when_a_run_fails(tmp_path, target):
+    program = """
+import os, sys
+from perfcore import TestCase, TestRunner
+def fail(_progress):
+    raise ZeroDivisionError
+case = TestCase(name="x", endpoint=sys.argv[1] + "/delay/600", duration="5s")
+runner = TestRunner(samples=True, on_progress=fail)
+try:
+    runner.run(case)
+except ZeroDivisionError:
+    fds = map("/proc/self/fd/{}".format, os.listdir("/proc/self/fd"))
+    opened = [os.readlink(fd) for fd in fds if os.path.islink(fd)]
+    assert not any("samples" in name for name in opened), opened
+else:
+    raise SystemExit("it was not raised")
+"""
+    python(tmp_path, program, target.url)

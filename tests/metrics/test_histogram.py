@@ -152,12 +152,6 @@ def test_durations_out_of_range_are_counted_on_their_side(duration_ns, below):
     assert distribution.max_ns == max(duration_ns, 1_000_000)
 
 
-def test_rank_above_counts_what_is_shorter():
-    distribution = distribution_of([0, 500, 10_000, 10_000, 5_000_000, 5 * 10**12])
-    table = {0: 0, 500: 0, 1_000: 2, 10_000: 2, 20_000: 4, 6_000_000: 5, HIGHEST_NS: 5}
-    assert {duration: distribution.rank_above(duration) for duration in table} == table
-
-
 def test_mean_deviation_and_extremes_are_exact_beyond_a_million_samples():
     rng = np.random.default_rng(3)
     values = (rng.lognormal(15, 1, 1_200_000)).astype(np.int64)

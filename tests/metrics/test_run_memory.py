@@ -1,6 +1,7 @@
 """The memory that workers and supervisor share."""
 
 import os
+import time
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from perfcore.metrics.run_memory import (
     FOLDED_BLOCKS,
     IN_FLIGHT,
     MAX_IN_FLIGHT,
+    MAX_USERS,
     USERS,
     RunMemory,
 )
@@ -24,7 +26,7 @@ def test_every_gauge_and_word_has_a_place_of_its_own():
             expected[worker, which] = 1000 * (worker + 1) + which
             memory.set_worker_word(worker, which, expected[worker, which])
         for test in range(2):
-            for which in (USERS, IN_FLIGHT, MAX_IN_FLIGHT):
+            for which in (USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS):
                 expected[worker, test, which] = 100 * worker + 10 * test + which
                 memory.set_gauge(worker, test, which, expected[worker, test, which])
     memory.request_stop()
@@ -67,3 +69,21 @@ def test_what_a_worker_writes_is_seen_by_the_supervisor():
 def test_memory_that_nobody_used_is_all_zero():
     memory = RunMemory(workers=1, tests=2)
     assert not np.any(memory.accumulators[0].words)
+
+
+def test_the_first_stop_is_the_one_that_counts():
+    memory = RunMemory(workers=1, tests=1)
+    assert memory.stop_ns is None
+    before = time.monotonic_ns()
+    memory.request_stop()
+    first = memory.stop_ns
+    assert before <= first <= time.monotonic_ns()
+    memory.request_stop()
+    assert memory.stop_ns == first
+
+
+def test_the_largest_gauge_is_that_of_one_worker():
+    memory = RunMemory(workers=3, tests=1)
+    for worker, value in enumerate((4, 9, 2)):
+        memory.set_gauge(worker, 0, MAX_IN_FLIGHT, value)
+    assert memory.largest_gauge(0, MAX_IN_FLIGHT) == 9

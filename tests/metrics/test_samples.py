@@ -2,8 +2,10 @@
 
 import os
 import random
+import resource
 import signal
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -96,7 +98,6 @@ def test_every_row_arrives_exactly_once(blocks, actions, end):
                 ends.writer.hand_over()
             else:
                 ends.writer.finish()
-                assert ends.writer.pending_rows == 0
                 ends.reader.drain(ends.take)
                 ends.assert_every_row_once()
             assert len(set(ends.arrived)) == len(ends.arrived)
@@ -109,15 +110,12 @@ def test_every_row_arrives_exactly_once(blocks, actions, end):
         ends.assert_every_row_once()
 
 
-def test_rows_not_seen_yet_are_pending(small_blocks):
+def test_a_block_is_marked_one_pass_after_its_last_row(small_blocks):
     ends = Ends(3)
     ends.write(5)
-    assert ends.writer.pending_rows == 5
     ends.writer.hand_over()
-    assert ends.writer.pending_rows == 5, "a block is marked one pass after its last row"
     assert ends.reader.drain(ends.take) == 0
     ends.writer.hand_over()
-    assert ends.writer.pending_rows == 0
     assert ends.reader.drain(ends.take) == 5
 
 
@@ -274,7 +272,7 @@ def test_sample_files_join_to_one_array_in_order(tmp_path):
         file.close()
         assert file.dropped_rows == 0
     destination = tmp_path / "samples.npy"
-    assert join_sample_files(paths, str(destination), 10**6) == 0
+    assert join_sample_files(paths, str(destination), 10**6).left_out_rows == 0
     joined = np.load(destination, mmap_mode="r")
     assert joined.dtype == SAMPLE
     assert np.array_equal(joined, np.concatenate(parts))
@@ -287,7 +285,7 @@ def test_rows_beyond_the_limit_are_counted_and_left_out(tmp_path):
     file.close()
     assert file.dropped_rows == 3
     destination = tmp_path / "samples.npy"
-    assert join_sample_files([str(tmp_path / "a")], str(destination), 4 * ROW_BYTES) == 3
+    assert join_sample_files([str(tmp_path / "a")], str(destination), 4 * ROW_BYTES).left_out_rows == 3
     assert len(np.load(destination)) == 4
 
 
@@ -295,7 +293,7 @@ def test_rows_beyond_the_limit_are_counted_and_left_out(tmp_path):
 def test_nothing_to_join_is_an_empty_array(tmp_path, limit_bytes):
     (tmp_path / "a").write_bytes(b"")
     destination = tmp_path / "samples.npy"
-    assert join_sample_files([str(tmp_path / "a")], str(destination), limit_bytes) == 0
+    assert join_sample_files([str(tmp_path / "a")], str(destination), limit_bytes).left_out_rows == 0
     joined = np.load(destination)
     assert joined.dtype == SAMPLE
     assert joined.size == 0
@@ -306,7 +304,9 @@ def test_a_file_whose_worker_died_in_mid_row_joins_up_to_that_row(tmp_path):
     (tmp_path / "a").write_bytes(rows.tobytes() + b"x" * 33)
     (tmp_path / "b").write_bytes(b"x" * 33)
     destination = tmp_path / "samples.npy"
-    assert join_sample_files([str(tmp_path / name) for name in "ab"], str(destination), 10**6) == 0
+    assert (
+        join_sample_files([str(tmp_path / name) for name in "ab"], str(destination), 10**6).left_out_rows == 0
+    )
     assert np.array_equal(np.load(destination), rows)
 
 
@@ -348,3 +348,68 @@ def test_a_worker_killed_while_it_counts_a_block_is_told_and_its_rows_are_left()
     reader = samples.SampleReader(ring)
     assert reader.died_while_folding()
     assert reader.salvage(lambda _rows: None) == 0
+
+
+def test_touching_the_next_block_changes_nothing_of_it(small_blocks):
+    ends = Ends(2)
+    ends.write(3)
+    before = bytes(ends.ring.row_bytes)
+    ends.writer.touch()
+    assert bytes(ends.ring.row_bytes) == before
+    ends.write(2)
+    ends.writer.finish()
+    ends.reader.drain(ends.take)
+    ends.assert_every_row_once()
+
+
+@contextmanager
+def files_no_longer_than(limit_bytes):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_refuses_ends_the_file_at_a_whole_row_and_raises_nothing(tmp_path):
+    file = SampleFile(str(tmp_path / "a"), 10**9)
+    with files_no_longer_than(7 * ROW_BYTES + 3):
+        file.write(rows_of(5))
+        assert file.error is None
+        file.write(rows_of(5))
+        assert file.error == "File too large"
+    file.write(rows_of(5))  # what fits again would be a gap
+    file.close()
+    assert file.dropped_rows == 0
+    assert (tmp_path / "a").stat().st_size == 5 * ROW_BYTES
+
+
+def test_a_sample_file_that_cannot_be_made_says_so_and_takes_rows(tmp_path):
+    file = SampleFile(str(tmp_path / "absent" / "a"), 10**9)
+    file.write(rows_of(2))
+    file.close()
+    assert file.error == "No such file or directory"
+
+
+@pytest.mark.parametrize("rows_that_fit", [0, 1, 9, 10_000])
+def test_what_the_disk_takes_of_the_joined_file_is_a_whole_array(tmp_path, rows_that_fit):
+    rows = rows_of(12_000, user=3)
+    (tmp_path / "a").write_bytes(rows.tobytes())
+    destination = tmp_path / "samples.npy"
+    join_sample_files([str(tmp_path / "a")], str(destination), 10**9)
+    header = destination.stat().st_size - 12_000 * ROW_BYTES
+    with files_no_longer_than(header + rows_that_fit * ROW_BYTES + 50):
+        joined = join_sample_files([str(tmp_path / "a")], str(destination), 10**9)
+    assert joined.error == "File too large"
+    assert joined.left_out_rows == 0
+    assert joined.rows == len(np.load(destination)) <= rows_that_fit
+    assert np.array_equal(np.load(destination), rows[: joined.rows])
+
+
+def test_a_joined_file_that_cannot_be_begun_is_told_and_absent(tmp_path):
+    (tmp_path / "a").write_bytes(rows_of(3).tobytes())
+    with files_no_longer_than(10):
+        joined = join_sample_files([str(tmp_path / "a")], str(tmp_path / "samples.npy"), 10**9)
+    assert (joined.rows, joined.error) == (0, "File too large")
+    assert not (tmp_path / "samples.npy").exists()

@@ -42,6 +42,7 @@ KEYS = {
     "bytes",
     "connections_opened",
     "engine",
+    "recognised_share",
     "addresses",
     "parallel_execution",
     "iterations",
@@ -312,3 +313,30 @@ def test_the_histogram_can_be_read_back():
         assert inside_bucket[-1] < high
         at += count
     assert at == 5_000
+
+
+@pytest.mark.parametrize("planned_s", [None, 60])
+def test_after_a_stop_the_rate_is_that_of_the_time_before_it(planned_s):
+    # 100 a second, each takes 500 ms; stopped after 2 s, the last answers come 490 ms later.
+    rows = rows_of(200, every_ns=SECOND // 100, service_ns=500_000_000)
+    collector = MetricsCollector(1)
+    (figures,) = collector.tests
+    figures.end_by(START_NS)  # nothing runs yet
+    assert figures.planned_end_ns is None
+    figures.begin(START_NS, None if planned_s is None else START_NS + planned_s * SECOND)
+    collector.fold(rows[:100])  # ended before the stop was known
+    figures.end_by(START_NS + 2 * SECOND)
+    figures.end_by(START_NS + 3 * SECOND)
+    collector.fold(rows[100:])
+    document = documents.test_document(figures, facts_of(reached_planned_end=True))
+    assert document["requests_per_second"] == 75.5
+    assert document["total_requests"] == 200
+    assert document["parallel_execution"]["total_duration_ms"] == 2_000
+    assert document["parallel_execution"]["drain_ms"] == 490
+
+
+def test_a_stop_after_the_planned_end_moves_nothing():
+    figures = MetricsCollector(1).tests[0]
+    figures.begin(START_NS, START_NS + SECOND)
+    figures.end_by(START_NS + 2 * SECOND)
+    assert figures.planned_end_ns == START_NS + SECOND

@@ -49,7 +49,7 @@ def test_slices_reach_to_the_last_that_holds_anything():
     assert timeline.quantile_ms(50)[1] is timeline.max_ms()[1] is None
     timeline.note_users(450_000_000, 5)
     assert timeline.used_slices() == 5
-    assert timeline.column("users") == [0, 0, 0, 0, 5]
+    assert timeline.column("users") == [5] * 5
 
 
 def test_a_slice_keeps_the_most_users_it_was_told():
@@ -188,3 +188,29 @@ def test_nothing_lately_is_a_rate_of_zero():
 def test_recent_figures_before_anything_happened_are_empty():
     recent = Timeline().recent(0, 3 * SECOND)
     assert (recent.rate, recent.p50_ms, recent.p99_ms) == (0.0, None, None)
+
+
+def test_users_are_told_of_every_slice_since_they_were_told_of_last():
+    timeline = Timeline()
+    for ms, users in ((130, 4), (350, 6), (1020, 5)):
+        timeline.note_users(ms * 1_000_000, users)
+    assert timeline.column("users") == [4, 4, 6, 6, 5, 5, 5, 5, 5, 5, 5]
+
+
+def test_a_time_without_users_stays_without():
+    timeline = Timeline()
+    for ms, users in ((50, 1), (150, 0), (250, 0), (350, 0), (450, 0), (550, 2)):
+        timeline.note_users(ms * 1_000_000, users)
+    assert timeline.column("users") == [1, 0, 0, 0, 2, 2]
+    timeline.note_users(3600 * SECOND, 0)
+    assert timeline.slice_ns == SHORTEST_SLICE_NS, "nobody's absence costs no resolution"
+
+
+def test_a_slice_in_which_requests_ended_had_users():
+    timeline = feed(Timeline(), [0, 150_000_000, 250_000_000, 950_000_000])
+    timeline.fill_users(7)
+    assert [timeline.column("users")[at] for at in (0, 1, 2, 9)] == [7] * 4
+    timeline = feed(Timeline(), [0, 450_000_000])
+    timeline.note_users(150_000_000, 3)
+    timeline.fill_users(9)
+    assert timeline.column("users") == [3, 3, 0, 0, 3]

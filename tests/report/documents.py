@@ -129,6 +129,7 @@ def failing_test() -> dict[str, Any]:
         "at_s": 3.2,
         "request": "POST https://api.example.com/orders",
         "status": 503,
+        "detail": "status 503, expected 2xx",
         "headers": {"Retry-After": "1"},
         "body": '{"error": "overloaded"}\n',
     }

@@ -56,6 +56,27 @@ def test_a_row_tells_progress_requests_rate_times_failures_and_users():
     ]
 
 
+def test_a_terminal_of_80_columns_has_a_short_bar_and_the_users():
+    head, row = drawn(at(12, RUNNING), 80)
+    assert head.split() == ["12s", "requests", "rate", "p99", "failed", "users"]
+    assert row.split() == ["get_user", "██▌───", "42", "%", "4,210", "842/s", "3.40ms", "2", "10"]
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (90, "requests rate p50 p99 failed users"),
+        (89, "requests rate p99 failed users"),
+        (71, "requests p99 failed users"),
+        (59, "requests p99 failed"),
+    ],
+)
+def test_with_less_room_the_median_goes_first_then_the_rate_then_bar_and_users(width, titles):
+    head, row = drawn(at(12, RUNNING), width)
+    assert head.split()[1:] == titles.split()
+    assert ("─" in row) == ("users" in titles)
+
+
 def test_a_test_that_goes_by_time_shows_its_clock():
     row = drawn(at(12, replace(RUNNING, planned_requests=None, planned_s=30.0)))[1]
     assert "12s / 30s" in row

@@ -37,3 +37,23 @@ def test_the_summary_reporter_writes_the_summary_without_colour():
 def test_a_full_disk_is_the_callers_to_judge(name):
     with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
         REPORTERS[name](suite_result(), full)
+
+
+class ShortWriter(io.RawIOBase):
+    """A stream that takes three bytes at a time, as an unbuffered pipe may."""
+
+    def __init__(self):
+        self.taken = b""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.taken += bytes(data[:3])
+        return min(3, len(data))
+
+
+def test_a_stream_that_takes_less_than_it_is_given_gets_everything():
+    stream = ShortWriter()
+    REPORTERS["json"](suite_result(), stream)
+    assert json.loads(stream.taken) == suite_result().document

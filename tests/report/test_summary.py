@@ -184,10 +184,11 @@ def test_failures_of_the_connection_and_of_the_answer_are_counted_apart():
     assert re.sub(" +", " ", failures).splitlines() == [
         "Failures",
         " no whole answer (connection): 5",
-        " 3 timeout create_order POST https://api.example.com/orders at 31.1s",
+        " 3 timeout create_order at 31.1s POST https://api.example.com/orders",
         " 2 refused create_order",
         " answer not as expected: 5",
-        ' 5 expectation:status create_order 503 POST https://api.example.com/orders at 3.2s {"error": "overloaded"}',
+        " 5 expectation:status create_order status 503, expected 2xx at 3.2s"
+        ' POST https://api.example.com/orders → 503 {"error": "overloaded"}',
         "",
     ]
 
@@ -197,11 +198,32 @@ def test_status_codes_and_missing_answers_add_up_to_the_requests():
     assert "create_order  200 × 990   503 × 5   no whole answer × 5" in text
 
 
-def test_of_many_tests_only_those_with_failures_list_their_status_codes():
+def failure_of(detail: str, request: str, at_s: float, width: int) -> str:
+    sample = {"at_s": at_s, "request": request, "status": 503, "detail": detail, "body": "b" * 100}
+    test = failing_test() | {"failures": [{"kind": "timeout", "count": 3, "samples": [sample]}]}
+    return line_of(summary_text(suite_result({"create_order": test}), width=width), "3  timeout")
+
+
+@pytest.mark.parametrize("width", [100, 160])
+def test_the_cause_of_a_failure_is_shown_before_its_request_however_long_that_is(width):
+    line = failure_of("no byte for 30s", "GET https://api.example.com/" + "x" * 500, 1.0, width)
+    assert re.search(r"create_order +no byte for 30s  at 1s  GET https://api.\S+…x+", line)
+    assert "→ 503  bbb" in line or width == 100
+
+
+@pytest.mark.parametrize(
+    ("at_s", "told"),
+    [(0.0171, "17ms"), (0.00042, "420µs"), (0.0, "0s"), (0.9996, "1s"), (1.06, "1.1s"), (-0.5, "0s")],
+)
+def test_a_failure_early_in_the_run_says_when(at_s, told):
+    assert f"  at {told}  GET /" in failure_of("", "GET /", at_s, 160)
+
+
+def test_every_test_has_its_status_codes():
     text = summary_text(suite_result(many_tests()))
-    section = text[text.index("Status codes") : text.index("Failures")].strip().splitlines()
-    assert "200 × 49,940   503 × 30   no whole answer × 30" in section[1]
-    assert len(section) == 2 + 6
+    section = text[text.index("Status codes") : text.index("Failures")].strip().splitlines()[1:]
+    assert len(section) == 50
+    assert sum("503 × 5   no whole answer × 5" in line for line in section) == 6
 
 
 def test_a_failure_among_millions_is_not_rounded_away():

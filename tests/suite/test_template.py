@@ -277,3 +277,15 @@ def test_a_value_that_is_not_utf_8_is_a_mistake_that_names_the_variable():
             with pytest.raises(TemplateError, match=f"^{what} is not UTF-8 text$"):
                 ask("CITY")
     assert Scope(environ={"CITY": "café 🏙"}).lookup("CITY") == "café 🏙"
+
+
+def test_a_long_chain_of_variables_is_a_mistake_and_no_recursion_error():
+    chain = {f"V{n}": f"${{V{n + 1}}}" for n in range(3000)}
+    with pytest.raises(TemplateError, match="nested in more than"):
+        compile_text("${V0}", Scope(suite={**chain, "V3000": "end"}))
+
+
+def test_variables_that_multiply_each_other_stop_at_a_bound():
+    bomb = {f"V{n}": f"${{V{n + 1}}}" * 10 for n in range(12)}
+    with pytest.raises(TemplateError, match="larger than 10 MB"):
+        compile_text("${V0}", Scope(suite={**bomb, "V12": "fifteen letters"}))

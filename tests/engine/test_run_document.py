@@ -1,0 +1,65 @@
+"""What a reader of the figures has to know, and what decides the verdict."""
+
+from metrics.rows import START_NS, rows_of
+
+from perfcore.engine.plan import plan_run
+from perfcore.engine.run_document import Instant, RunNotes, TestNotes, exit_codes, incidents, run_document
+from perfcore.metrics.metrics_collector import MetricsCollector
+from perfcore.metrics.samples import RESENT
+from perfcore.suite.secrets import Masker
+from perfcore.suite.test_case import TestCase
+from perfcore.suite.test_suite import TestSuite
+
+
+def suite_of(*methods: str) -> TestSuite:
+    tests = [TestCase(name=f"Test {at}", endpoint="/x", method=method) for at, method in enumerate(methods)]
+    return TestSuite(name="s", base_url="http://127.0.0.1:1", tests=tests)
+
+
+def told(resent: int, method: str) -> list[str]:
+    plan = plan_run(suite_of(method), 1)
+    collector = MetricsCollector(1)
+    collector.tests[0].begin(START_NS, None)
+    rows = rows_of(20, attempts=1)
+    rows["flags"][:resent] = RESENT
+    rows["attempts"][:resent] = 2
+    collector.fold(rows)
+    notes = RunNotes(start=Instant(0, 0), tests=[TestNotes(began=True)])
+    return incidents(plan.cases, collector.tests, notes)
+
+
+def test_a_post_that_was_sent_twice_is_told() -> None:
+    end = "the server may have acted on both"
+    assert told(8, "POST") == [
+        f"test_0: 8 POST requests were sent twice by libcurl on connections that had died; {end}"
+    ]
+    assert told(1, "PATCH") == [
+        f"test_0: 1 PATCH request was sent twice by libcurl on a connection that had died; {end}"
+    ]
+    for method in ("GET", "PUT", "DELETE"):
+        assert told(8, method) == []
+
+
+def test_samples_that_are_missing_decide_the_exit_code_and_not_the_verdict() -> None:
+    suite = suite_of("GET", "GET")
+    collector = MetricsCollector(2)
+    for index, figures in enumerate(collector.tests):
+        figures.begin(START_NS, None)
+        collector.fold(rows_of(3, case=index))
+    tests = [TestNotes(began=True), TestNotes(began=True)]
+    notes = RunNotes(
+        start=Instant(0, 0), end=Instant(1, 1), tests=tests, samples_error="No space left on device"
+    )
+    document = run_document(
+        suite,
+        plan_run(suite, 1).cases,
+        collector.tests,
+        notes,
+        seed=1,
+        command_line=[],
+        environment={},
+        engine="transfer",
+        masker=Masker.for_suite(suite),
+    )
+    assert (document["verdict"], document["exit_code"]) == ("passed", 106)
+    assert exit_codes(collector.tests, notes) == []

@@ -1,0 +1,62 @@
+"""Measured against the truth: the target says how long it really held each request (accuracy rules, section 10)."""
+
+import contextlib
+import json
+import statistics
+import time
+
+import pytest
+from integration.runs import run
+from integration.test_main_job import one_test
+from target_process import running_target
+
+MOST_ERROR_MS = 0.150
+# Where even a plain client of the standard library is further off than that, the way there and back (a virtual
+# machine that has to be woken twice) is most of it: then what perfcore may add to that client's error counts.
+MOST_ADDED_MS = 0.100
+TOO_NOISY_MS = 1.0
+TRIES = 3
+
+
+@pytest.fixture(scope="module")
+def target():
+    with running_target() as running:
+        yield running
+
+
+def truth_and_noise_ms(target, delay_ms):
+    """By a client of the standard library: how long requests were held, and what the way there and back cost it."""
+    held, overhead = [], []
+    with contextlib.closing(target.connect()) as connection:
+        for _ in range(80):
+            began = time.perf_counter()
+            connection.request("GET", f"/truth?delay_ms={delay_ms}")
+            body = connection.getresponse().read()
+            took_ms = (time.perf_counter() - began) * 1000
+            held.append(json.loads(body)["held_ns"] / 1e6)
+            overhead.append(took_ms - held[-1])
+    return statistics.median(held), statistics.median(overhead)
+
+
+@pytest.mark.parametrize("delay_ms", [0.2, 2, 20])
+def test_the_median_of_a_known_delay_is_right_to_150_microseconds_or_nearly_a_plain_clients(tmp_path, target, delay_ms):
+    seen = []
+    for _ in range(TRIES):
+        before, noise = truth_and_noise_ms(target, delay_ms)
+        suite = one_test(
+            target.url,
+            endpoint=f'"/truth?delay_ms={delay_ms}"',
+            parallel_users=1,
+            iterations=100,
+            think_time="2ms",
+        )
+        service = run(tmp_path, suite, "--procs", "1").test("test")["service_time"]["percentiles"]["p50"]
+        after, noise_after = truth_and_noise_ms(target, delay_ms)
+        error = service - (before + after) / 2
+        seen.append((round(error, 3), round(noise, 3), round(noise_after, 3)))
+        assert error > -0.05, seen  # nothing can be faster than the truth
+        if error < max(MOST_ERROR_MS, (noise + noise_after) / 2 + MOST_ADDED_MS):
+            return
+    if min(noise for _, *noises in seen for noise in noises) > TOO_NOISY_MS:
+        pytest.skip(f"this machine is too noisy to decide: (error, noise before and after) in ms {seen}")
+    pytest.fail(f"(error, noise before and after) in ms: {seen}")
