@@ -70,7 +70,7 @@ class HttpClient:
 
     @property
     def in_flight(self) -> int:
-        return sum(shard.active for shard in self._shards)
+        return sum(shard.active for shard in self._shards) + len(self._early)
 
     # -- one request ---------------------------------------------------------------------------------------
 

@@ -565,3 +565,13 @@ def test_the_libraries_are_named_with_their_versions() -> None:
 
 def test_every_error_kind_of_a_transport_is_known() -> None:
     assert {"dns", "refused", "tls", "reset", "closed", "truncated", "timeout"} <= set(ERROR_KINDS)
+
+
+def test_what_ended_while_it_was_started_is_in_flight_until_it_is_handed_back() -> None:
+    with open_client() as client:
+        exchange = user()
+        client.start(exchange, request("http://127.0.0.1:1/"))  # refused within connect()
+        assert client.in_flight == 1
+        assert finish(client, 1) == [exchange]
+        assert client.in_flight == 0
+        assert exchange.issued_ns <= exchange.done_ns

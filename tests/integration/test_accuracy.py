@@ -39,7 +39,9 @@ def truth_and_noise_ms(target, delay_ms):
 
 
 @pytest.mark.parametrize("delay_ms", [0.2, 2, 20])
-def test_the_median_of_a_known_delay_is_right_to_150_microseconds_or_nearly_a_plain_clients(tmp_path, target, delay_ms):
+def test_the_median_of_a_known_delay_is_right_to_150_microseconds_or_nearly_a_plain_clients(
+    tmp_path, target, delay_ms
+):
     seen = []
     for _ in range(TRIES):
         before, noise = truth_and_noise_ms(target, delay_ms)
