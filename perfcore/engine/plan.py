@@ -70,6 +70,21 @@ class CasePlan:
         return f"{self.model} model: {work}"
 
     @property
+    def details(self) -> list[str]:
+        """What else the suite asks of the load: ramp-up, think time, pacing."""
+        case, think, details = self.case, self.case.think_time, []
+        if case.ramp_up_s is not None:
+            details.append(f"ramp-up {format_duration(case.ramp_up_s)}")
+        if think.kind == "uniform":
+            details.append(f"think time {format_duration(think.min_s)} to {format_duration(think.max_s)}")
+        elif think.kind != "none":
+            spread = ", exponential" if think.kind == "exponential" else ""
+            details.append(f"think time {format_duration(think.mean_s)}{spread}")
+        if case.pacing_s:
+            details.append(f"pacing {format_duration(case.pacing_s)}")
+        return details
+
+    @property
     def notes(self) -> list[str]:
         """What the plan decides that the suite does not say."""
         case, notes = self.case, []
@@ -103,6 +118,7 @@ class RunPlan:
                     "key": plan.case.key,
                     "request": request_line(plan.case, masker),
                     "load": plan.sentence,
+                    "details": plan.details,
                     "notes": plan.notes,
                     "requests": plan.requests,
                     "duration_s": plan.duration_s,

@@ -103,7 +103,7 @@ class Supervisor:
                 if self.notes.interrupted_by is not None or not group.alive:
                     break
                 self._run_phase(group, phase)
-            self._tell_progress(force=True)
+            self._tell_progress()
             if self.notes.interrupted_by is not None:
                 self.notes.incidents.append(f"interrupted by {self.notes.interrupted_by}")
             group.quit()
@@ -299,7 +299,7 @@ class Supervisor:
 
     # -- progress ---------------------------------------------------------------------------------------------
 
-    def _tell_progress(self, *, force: bool = False) -> None:
+    def _tell_progress(self) -> None:
         if self._on_progress is None:
             return
         now_ns = time.monotonic_ns()

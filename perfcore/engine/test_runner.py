@@ -70,6 +70,12 @@ class TestRunner:
             raise UsageError(f"procs: {procs!r} is not a number of processes; give 1 or more, or 'auto'")
         if samples and results_dir is None:
             raise UsageError("samples need a results_dir to be kept in")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise UsageError(f"seed: {seed!r} is not a seed; give a whole number from 0")
+        if isinstance(samples_limit, bool) or not isinstance(samples_limit, int) or samples_limit < 0:
+            raise UsageError(f"samples_limit: {samples_limit!r} is not a number of bytes")
+        if results_dir is not None and not isinstance(results_dir, str | Path):
+            raise UsageError(f"results_dir: {results_dir!r} is not the path of a directory")
         self.workers = usable_cores() if procs == "auto" else procs
         self._logger = None if results_dir is None else ResultsLogger(Path(results_dir))
         self._seed = secrets.randbits(32) if seed is None else seed
@@ -95,6 +101,8 @@ class TestRunner:
         ends the run as `request_stop` does, and KeyboardInterrupt is raised when the result is saved; once more
         raises it at once. A handler of the caller's own is left alone.
         """
+        if self._supervisor is not None:
+            raise UsageError("this TestRunner is running; give a second thread a TestRunner of its own")
         suite = as_suite(what, env, variables or {})
         with _first_interrupt_stops(self):
             return self._run(suite)

@@ -130,3 +130,18 @@ def test_users_of_a_phase_are_spread_evenly(users: list[int], workers: int) -> N
     assert [sum(item.worker_users) for item in plan.cases] == users
     loads = [sum(item.worker_users[worker] for item in plan.cases) for worker in range(workers)]
     assert max(loads) - min(loads) <= 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "details"),
+    [
+        ({}, []),
+        ({"ramp_up": "10s", "pacing": 1}, ["ramp-up 10s", "pacing 1s"]),
+        ({"think_time": "200ms"}, ["think time 200ms"]),
+        ({"think_time": {"min": "100ms", "max": "300ms"}}, ["think time 100ms to 300ms"]),
+        ({"think_time": {"mean": 2, "distribution": "exponential"}}, ["think time 2s, exponential"]),
+    ],
+)
+def test_details_of_the_plan_say_what_else_the_suite_asks_of_the_load(keys, details):
+    case = TestCase(name="a", endpoint="http://127.0.0.1/", **keys)
+    assert plan_run(TestSuite.of(case), 1).cases[0].details == details
