@@ -31,6 +31,9 @@ from perfcore.metrics.samples import CONNECTED, RESENT
 USERS_PER_SHARD = 40
 # After so long in one batch the loop gets its turn, so that due starts are not kept waiting.
 BATCH_NS = 250_000
+# But not after fewer completions than usually fit: a pass costs as much as a request, and on a slow machine (or
+# under a profiler) time alone would make every pass one of a single completion.
+LEAST_BATCH = 24
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _clock_ns = time.monotonic_ns
 # Bytes by which a request may differ from what the first one foretells: the digits of Content-Length, non-ASCII.
@@ -60,8 +63,10 @@ class HttpClient:
         self._exchange_of: dict[pycurl.Curl, Exchange] = {}
         self._user_of: dict[int, User] = {}  # by descriptor
         self._touched: list[Shard] = []
+        self._unhandled: list[tuple[int, int]] = []  # events that the last pass had no time for
         self._early: list[Exchange] = []  # ended while they were started
-        self._handed_over: list[Exchange] = []  # with answers that may be forgotten by the next pass
+        self._kept: list[Exchange] = []  # with an answer that will be handed back with them
+        self._judged: list[Exchange] = []  # with one that was, in the last pass
         self._wake_ns = FAR_NS
         self._addresses: dict[tuple[int, str], Address] = {}
         self._ca_file = default_ca_file()
@@ -97,12 +102,13 @@ class HttpClient:
 
     def poll(self, timeout_s: float) -> list[Exchange]:
         """Exchanges that have ended, `done_ns` stamped after the last byte of each."""
-        if self._handed_over and not self._early:
-            self._forget_kept()
+        if self._judged:
+            self._forget_judged()
         completed, self._early = self._early, []
         begin_ns = _clock_ns()
         timeout_s = self._until_libcurl_wants(begin_ns, timeout_s)
-        events = self._poller.wait(0 if completed else timeout_s)
+        events = self._unhandled or self._poller.wait(0 if completed else timeout_s)
+        self._unhandled = []
         owners, wanted = self._watch.owner, self._watch.wanted
         begin_ns = _clock_ns()
         for fd, ready in events:
@@ -111,17 +117,20 @@ class HttpClient:
                 self._watch.unregister(fd)
                 self._drop_idle(fd)
                 continue
-            bitmask = 1 if ready == READ else curl_events(ready)
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
-            if shard.act(fd, bitmask)[1] < shard.active:
+            if shard.act(fd, 1 if ready == READ else curl_events(ready))[1] < shard.active:
                 now_ns = _clock_ns()
                 self._collect(shard, now_ns, completed)
-                if now_ns - begin_ns > BATCH_NS:
+                if now_ns - begin_ns > BATCH_NS and len(completed) >= LEAST_BATCH:
+                    # For the next pass. Should one of them be out of date by then, libcurl finds nothing to read.
+                    self._unhandled = events[events.index((fd, ready)) + 1 :]
                     break
         if _clock_ns() >= self._wake_ns:
             self._serve_timers(completed)
+        if self._kept:
+            self._judged, self._kept = self._kept, []
         return completed
 
     def cut(self, exchange: Exchange) -> None:
@@ -336,15 +345,16 @@ class HttpClient:
 
     def _hand_over_kept(self, exchange: Exchange, user: User) -> None:
         exchange.body, exchange.headers = user.kept.take()
-        self._handed_over.append(exchange)
+        self._kept.append(exchange)
         user.keep_only_what_is_asked_for()
 
-    def _forget_kept(self) -> None:
-        # By now they have been judged; an answer that is not kept must not seem to be the one before it.
-        for exchange in self._handed_over:
-            exchange.body = b""
-            exchange.headers = {}
-        self._handed_over.clear()
+    def _forget_judged(self) -> None:
+        # An answer that is not kept must not seem to be the one before it. Those of `_kept` have a new one already.
+        for exchange in self._judged:
+            if exchange not in self._kept:
+                exchange.body = b""
+                exchange.headers = {}
+        self._judged.clear()
 
     def _release(self, user: User) -> None:
         shard = user.shard
