@@ -87,6 +87,7 @@ class TestRunner:
         self._own_process = own_process
         self._supervisor: Supervisor | None = None
         self._stop_reason: str | None = None
+        self._one_at_a_time = threading.Lock()
 
     def run(
         self,
@@ -101,11 +102,14 @@ class TestRunner:
         ends the run as `request_stop` does, and KeyboardInterrupt is raised when the result is saved; once more
         raises it at once. A handler of the caller's own is left alone.
         """
-        if self._supervisor is not None:
+        if not self._one_at_a_time.acquire(blocking=False):
             raise UsageError("this TestRunner is running; give a second thread a TestRunner of its own")
-        suite = as_suite(what, env, variables or {})
-        with _first_interrupt_stops(self):
-            return self._run(suite)
+        try:
+            suite = as_suite(what, env, variables or {})
+            with _first_interrupt_stops(self):
+                return self._run(suite)
+        finally:
+            self._one_at_a_time.release()
 
     def _run(self, suite: TestSuite) -> SuiteResult:
         target = None

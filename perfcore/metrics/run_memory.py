@@ -27,7 +27,6 @@ class RunMemory:
     """`rings[worker]`, `accumulators[worker]`, and words by method; sized for a number of workers and tests."""
 
     def __init__(self, workers: int, tests: int) -> None:
-        self._tests = tests
         self._words_per_worker = _WORKER_HEADER + tests * _GAUGES
         self._memory = mmap.mmap(-1, (_RUN_HEADER + workers * self._words_per_worker) * 8)
         self._words = memoryview(self._memory).cast("q")

@@ -33,6 +33,12 @@ def write_suite(folder: Path, text: str, name: str = "suite.yaml") -> Path:
     return path
 
 
+def one_test(url, **keys):
+    """A suite of one test, whose keys are YAML as they stand."""
+    lines = "\n".join(f"      {key}: {value}" for key, value in keys.items())
+    return f"test_suite:\n  name: suite\n  base_url: {url}\n  tests:\n    - name: test\n{lines}\n"
+
+
 class Run:
     """A run that has ended: its streams, its exit code, its result."""
 

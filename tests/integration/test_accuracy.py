@@ -6,9 +6,7 @@ import statistics
 import time
 
 import pytest
-from integration.runs import run
-from integration.test_main_job import one_test
-from target_process import running_target
+from integration.runs import one_test, run
 
 MOST_ERROR_MS = 0.150
 # Where even a plain client of the standard library is further off than that, the way there and back (a virtual
@@ -16,12 +14,6 @@ MOST_ERROR_MS = 0.150
 MOST_ADDED_MS = 0.100
 TOO_NOISY_MS = 1.0
 TRIES = 3
-
-
-@pytest.fixture(scope="module")
-def target():
-    with running_target() as running:
-        yield running
 
 
 def truth_and_noise_ms(target, delay_ms):

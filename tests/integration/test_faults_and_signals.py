@@ -18,25 +18,14 @@ from integration.runs import (
     environment,
     interrupt,
     is_alive,
+    one_test,
     run,
     started,
     wait_until,
     workers_of,
     write_suite,
 )
-from integration.test_main_job import one_test
 from target_process import running_target
-
-
-@pytest.fixture(scope="module")
-def target():
-    with running_target() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh_counters(target):
-    target.reset()
 
 
 def under_load(target, requests=500):

@@ -4,7 +4,7 @@ import json
 import stat
 
 import pytest
-from integration.runs import assert_numbers_add_up, run, write_suite
+from integration.runs import assert_numbers_add_up, one_test, run, write_suite
 from target_process import running_target
 
 SEED = """
@@ -21,22 +21,6 @@ test_suite:
       iterations: 100
       timeout: 30
 """
-
-
-def one_test(url, **keys):
-    lines = "\n".join(f"      {key}: {value}" for key, value in keys.items())
-    return f"test_suite:\n  name: suite\n  base_url: {url}\n  tests:\n    - name: test\n{lines}\n"
-
-
-@pytest.fixture(scope="module")
-def target():
-    with running_target() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def fresh_counters(target):
-    target.reset()
 
 
 def test_the_seeds_example_runs_and_every_request_is_accounted_for(tmp_path, target):

@@ -8,8 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from integration.runs import assert_numbers_add_up, run, wait_until
-from integration.test_main_job import one_test
+from integration.runs import assert_numbers_add_up, one_test, run, wait_until
 
 CONFIG = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;

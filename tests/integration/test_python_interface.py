@@ -3,16 +3,7 @@
 import subprocess
 import sys
 
-import pytest
-from integration.runs import ROOT, environment, write_suite
-from integration.test_main_job import one_test
-from target_process import running_target
-
-
-@pytest.fixture(scope="module")
-def target():
-    with running_target() as running:
-        yield running
+from integration.runs import ROOT, environment, one_test, write_suite
 
 
 def python(folder, program, *arguments):
