@@ -56,7 +56,7 @@ def run(url: str, requests: int, users: int) -> None:
         transport,
         writer,
         clock=time.monotonic_ns,
-        on_failure=lambda _exchange, kind, text: sys.exit(f"{kind} {text}"),
+        on_failure=lambda exchange, text: sys.exit(f"{exchange.error} {text}"),
         on_housekeeping=keep_house,
     )
     loop.run()

@@ -143,7 +143,7 @@ class CaseLoad:
 
 
 class LoadLoop:
-    """Runs the given tests at the same time, to their end. `on_failure(exchange, kind, text)` hears of failures,
+    """Runs the given tests at the same time, to their end. `on_failure(exchange, text)` hears of failures,
     `on_housekeeping(now_ns)` is called every 50 ms and returns whether to stop."""
 
     def __init__(
@@ -153,7 +153,7 @@ class LoadLoop:
         recorder: Recorder,
         *,
         clock: Clock,
-        on_failure: Callable[[Exchange, str, str], None],
+        on_failure: Callable[[Exchange, str], None],
         on_housekeeping: Callable[[int], bool],
     ) -> None:
         self._loads = loads
@@ -257,7 +257,7 @@ class LoadLoop:
         for exchange in completed:
             load: CaseLoad = exchange.load
             if exchange.error:
-                self._on_failure(exchange, "", exchange.error_text)
+                self._on_failure(exchange, exchange.error_text)
             elif load.judges_more:
                 if self._breaks(exchange, load.expectation):
                     judged_wrong.append(exchange)
@@ -265,7 +265,7 @@ class LoadLoop:
                 exchange.error = CODE["expectation:status"]
                 exchange.failed_checks = 1
                 judged_wrong.append(exchange)
-                self._on_failure(exchange, "", "")
+                self._on_failure(exchange, "")
         self._recorder.write(completed)
         for exchange in judged_wrong:
             exchange.failed_checks = 0
@@ -294,7 +294,7 @@ class LoadLoop:
         failed = expectation.failed_checks(*answer)
         # Of more checks than a row has bits, the last bit stands for all further ones.
         exchange.failed_checks = failed if failed <= _ALL_CHECKS else failed & _ALL_CHECKS | 1 << (CHECKS - 1)
-        self._on_failure(exchange, broken[0], broken[1])
+        self._on_failure(exchange, broken[1])
         return True
 
     # -- ends -------------------------------------------------------------------------------------------------

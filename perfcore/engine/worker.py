@@ -28,7 +28,6 @@ from perfcore.engine.pacing import pacer_for
 from perfcore.engine.plan import RunPlan
 from perfcore.engine.poller import Poller, ask_for_exact_timers
 from perfcore.engine.scenario import Scenario
-from perfcore.engine.transport import Exchange
 from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS, RunMemory
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
 from perfcore.suite.secrets import Masker
@@ -178,9 +177,6 @@ class _Worker:
             self._begin(load, start_ns)
         sampler = FailureSampler(self._job.masker, transport, start_ns, self.send_if_room)
 
-        def note_failure(exchange: Exchange, _kind: str, text: str) -> None:
-            sampler.note(exchange, text)
-
         def keep_house(_now_ns: int) -> bool:
             self._set_gauges(loads)
             return self._memory.stop_requested
@@ -190,7 +186,7 @@ class _Worker:
             transport,
             self._writer,
             clock=time.monotonic_ns,
-            on_failure=note_failure,
+            on_failure=sampler.note,
             on_housekeeping=keep_house,
         )
         _sleep_until(start_ns)

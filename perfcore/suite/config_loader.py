@@ -30,8 +30,6 @@ from perfcore.suite.yaml_document import Document, Place, UnreadableError, read_
 LARGEST_FILE = 20_000_000
 
 _TOP = "test_suite"
-# Keys of the file that are merged into others before the models see them.
-MERGED_KEYS = ("environments", "defaults")
 # What an environment may not change.
 _NOT_IN_ENVIRONMENT = ("environments", "tests")
 _SETTLED_IN_TEST = frozenset(TestCase.yaml_keys()) - REQUEST_KEYS

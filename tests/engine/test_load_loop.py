@@ -74,7 +74,7 @@ class Run:
     most_at_once: int = 1 << 30
     stop_at_ns: int | None = None
     clock: FakeClock = field(default_factory=lambda: FakeClock(START))
-    failures: list[tuple[int, str, str]] = field(default_factory=list)
+    failures: list[tuple[int, str]] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class Run:
             self.transport,
             self.recorder,
             clock=self.clock,
-            on_failure=lambda exchange, kind, text: self.failures.append((exchange.user, kind, text)),
+            on_failure=lambda exchange, text: self.failures.append((exchange.user, text)),
             on_housekeeping=self._keep_house,
         ).run()
         assert not self.transport.in_flight
