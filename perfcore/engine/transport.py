@@ -6,14 +6,35 @@ request would cost as much as the bookkeeping itself. A transport never raises f
 an outcome, a code of metrics/outcomes.py on the exchange.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from perfcore.engine.upload import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a request is tried again: after an outcome of these codes or an answer of these statuses.
+
+    The n-th further try waits `backoff_s` · 2^(n-1), jittered by the loop.
+    """
+
+    retries: int
+    error_codes: frozenset[int]
+    statuses: frozenset[int]
+    backoff_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
-    """What is the same for every request of a step."""
+    """What is the same for every request of a step.
+
+    `auth_scheme` is one that takes rounds or a signature (digest, ntlm, negotiate, aws_sigv4): the transport carries
+    it out with the request's `credentials`; Basic and Bearer are plain headers. `aws_scope` is `REGION:SERVICE`.
+    `resolve` maps lower-case host names to the address to connect to in place of theirs.
+    """
 
     method: str
     timeout_s: float
@@ -25,21 +46,44 @@ class RequestSettings:
     tls_key: Path | None
     keep_body: bool  # somebody will look at the response's body
     keep_headers: bool
+    auth_scheme: str = ""
+    aws_scope: str = ""
+    cookies: bool = False  # a jar for each user
+    follow_redirects: bool = False
+    max_redirects: int = 10
+    compressed: bool = False
+    http_version: str = "auto"  # auto | 1.1 | 2 | 2-prior-knowledge | 3
+    proxy: str = ""
+    resolve: Mapping[str, str] = field(default_factory=dict)
+    dns_select: str = "first"  # first | round_robin | random
+    local_addresses: tuple[str, ...] = ()
+    unix_socket: str = ""
+    preconnect: bool = False
+    retry: RetryPolicy | None = None
 
 
 class Request:
     """One request, ready to be sent. What a user sends again unchanged is the same object, so a transport sees it.
 
-    `headers` are whole lines (`Name: value`) in the order in which they are sent, `body` None for none at all.
+    `headers` are whole lines (`Name: value`) in the order in which they are sent, `body` None for none at all,
+    `credentials` (user name or access key, password or secret key) for the settings' `auth_scheme`.
     """
 
-    __slots__ = ("body", "headers", "settings", "url")
+    __slots__ = ("body", "credentials", "headers", "settings", "url")
 
-    def __init__(self, settings: RequestSettings, url: str, headers: list[str], body: bytes | None) -> None:
+    def __init__(
+        self,
+        settings: RequestSettings,
+        url: str,
+        headers: list[str],
+        body: bytes | Upload | None,
+        credentials: tuple[str, str] | None = None,
+    ) -> None:
         self.settings = settings
         self.url = url
         self.headers = headers
         self.body = body
+        self.credentials = credentials
 
 
 class Exchange:
