@@ -42,6 +42,8 @@ class _Row:
     attempts: int = 1
     error: int = 0
     flags: int = 0
+    connections: int = 0
+    earlier_us: int = 0
 
 
 def cpu_ns_a_row(work: Callable[[], int]) -> float:

@@ -47,8 +47,13 @@ class Owner(NamedTuple):
 OWNERS = {
     "pycurl": Owner(
         "pycurl",
-        ("engine/http_client.py", "engine/curl_handle.py", "engine/wire_client.py"),
-        "the two transports; the wire path has libcurl make its connections",
+        (
+            "engine/http_client.py",
+            "engine/curl_handle.py",
+            "engine/wire_client.py",
+            "engine/libcurl_features.py",
+        ),
+        "the two transports; the wire path has libcurl make its connections; what the installed libcurl can do",
     ),
     "psutil": Owner("psutil", ("metrics/environment.py",), "one sampler of host and workers"),
     "numpy": Owner("numpy", ("metrics/",), "rows, histograms and timelines are arrays; nobody else computes"),

@@ -1,4 +1,4 @@
-"""libcurl's objects as perfcore uses them: a shard of users, one user's handle and pool, how a handle is set up.
+"""libcurl's objects as perfcore uses them: a shard of users, one user's handle and pool.
 
 What is not obvious:
 
@@ -12,18 +12,18 @@ What is not obvious:
 import os
 import ssl
 import warnings
+from collections.abc import Callable, Iterable
 
 import pycurl
 
-from perfcore._version import __version__
+from perfcore.engine.address_choice import AddressChoice
+from perfcore.engine.attempts import Attempts
+from perfcore.engine.curl_options import set_addresses, set_local_address, set_method, set_settings, set_texts
 from perfcore.engine.response_keeping import BODY_LIMIT, SAMPLE_LIMIT, KeptResponse
 from perfcore.engine.transport import Request
+from perfcore.engine.upload import Upload
 
-USER_AGENT = f"perfcore/{__version__}"
 FAR_NS = 1 << 62
-_PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
-# libcurl would close a kept connection that was idle for two minutes; users may think longer.
-_KEPT_S = 1 << 30
 
 
 def versions() -> dict[str, str]:
@@ -97,16 +97,24 @@ class User:
     """The transport's side of a virtual user: its Curl handle, its pool, what is known of its connection."""
 
     __slots__ = (
+        "_callbacks",
+        "_read_bytes",
         "active",
         "address",
+        "addresses",
+        "attempts",
+        "chosen",
         "closed",
         "configured",
         "fd",
         "getinfo",
         "handle",
+        "has_standing",
         "head_size",
+        "is_framed",
         "keeps",
         "kept",
+        "number",
         "open_sockets",
         "overhead",
         "plain",
@@ -115,14 +123,22 @@ class User:
         "sockets",
     )
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, number: int, callbacks: "Callbacks") -> None:
         self.shard = shard
+        self.number = number
+        self._callbacks = callbacks
+        self._read_bytes = 0  # of an Upload that is being sent
         self.handle = pycurl.Curl()
         self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
         self.share = _pool()
         self.configured: Request | None = None
         self.active = False
         self.address = Address()  # whom it is connected to; nobody as yet
+        self.addresses: AddressChoice | None = None  # which of several the next connection goes to
+        self.chosen: dict[str, str] = {}  # by host
+        self.attempts: Attempts | None = None  # None: the bytes sent tell
+        self.is_framed = False  # the connection speaks HTTP/2 or 3, unasked too
+        self.has_standing = False  # the socket opened last was connected before the start
         self.fd = -1  # of the socket opened last
         self.open_sockets = 0
         self.sockets = 0  # opened and closed during the request under way
@@ -132,53 +148,62 @@ class User:
         self.head_size: int | None = None  # of a request configured once and sent again and again
         self.keeps = False  # somebody looks at bodies or headers
         self.kept = KeptResponse()
-        for option, value in (
-            (pycurl.SHARE, self.share),
-            (pycurl.NOSIGNAL, 1),
-            (pycurl.PROXY, ""),
-            (pycurl.PROTOCOLS, _PROTOCOLS),
-            (pycurl.USERAGENT, USER_AGENT),
-            (pycurl.MAXAGE_CONN, _KEPT_S),
-        ):
-            self.handle.setopt(option, value)
+        self.handle.setopt(pycurl.SHARE, self.share)
 
     def configure(self, request: Request, ca_file: str | None) -> None:
         """Make the handle send this request from now on."""
-        handle, before = self.handle, self.configured
-        if before is None or before.settings is not request.settings:
-            self._configure_settings(request, ca_file)
-            # The first answer of every user is kept as a sample of a failure, should it be one.
-            self.keep_next()
+        before = self.configured
         self.configured = request
         self.head_size = None
-        handle.setopt(pycurl.URL, request.url)
-        handle.setopt(pycurl.HTTPHEADER, header_lines(request))
-        if request.body is not None:
-            handle.setopt(pycurl.POSTFIELDS, request.body)
-            # After POSTFIELDS, which makes it a POST.
-            handle.setopt(pycurl.CUSTOMREQUEST, request.settings.method)
+        if before is None or before.settings is not request.settings:
+            self._configure_settings(request, ca_file)
+            if before is None:
+                # The first answer of every user is kept as a sample of a failure, should it be one.
+                self.keep_next()
+        self._read_bytes = 0
+        set_texts(self.handle, request)
 
     def _configure_settings(self, request: Request, ca_file: str | None) -> None:
         settings, handle = request.settings, self.handle
-        if settings.method == "HEAD":
-            handle.setopt(pycurl.NOBODY, 1)
-        elif request.body is None:
-            handle.setopt(pycurl.HTTPGET, 1)
-            handle.setopt(pycurl.CUSTOMREQUEST, settings.method)
-        handle.setopt(pycurl.TIMEOUT_MS, max(1, round(settings.timeout_s * 1000)))
-        handle.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(settings.connect_timeout_s * 1000)))
-        handle.setopt(pycurl.FORBID_REUSE, 0 if settings.keepalive else 1)
-        handle.setopt(pycurl.FRESH_CONNECT, 0 if settings.keepalive else 1)
-        handle.setopt(pycurl.SSL_VERIFYPEER, 1 if settings.tls_verify else 0)
-        handle.setopt(pycurl.SSL_VERIFYHOST, 2 if settings.tls_verify else 0)
-        ca = str(settings.tls_ca) if settings.tls_ca else ca_file
-        if ca:
-            handle.setopt(pycurl.CAINFO, ca)
-        if settings.tls_cert:
-            handle.setopt(pycurl.SSLCERT, str(settings.tls_cert))
-        if settings.tls_key:
-            handle.setopt(pycurl.SSLKEY, str(settings.tls_key))
+        handle.reset()  # but for the share
+        for option, call in self._callbacks(self):
+            handle.setopt(option, call)
+        set_settings(handle, settings, ca_file)
+        if self.chosen:
+            set_addresses(handle, {**settings.resolve, **self.chosen})
+        set_method(handle, request, self._read_body, self._seek_body)
+        if settings.local_addresses:
+            at = (self.number - 1) % len(settings.local_addresses)
+            set_local_address(handle, settings.local_addresses[at])
         self.kept.body_limit = BODY_LIMIT if settings.keep_body else SAMPLE_LIMIT
+        if self.attempts is not None:
+            handle.setopt(pycurl.PREREQFUNCTION, self.attempts.about_to_send)
+        if self.keeps:
+            self.keeps = False
+            self.keep_next()
+        elif settings.keep_body or settings.keep_headers:
+            self.keep_next()
+        elif self._counts_answers:
+            handle.setopt(pycurl.HEADERFUNCTION, self.kept.add_header)
+
+    @property
+    def _counts_answers(self) -> bool:
+        return self.attempts is not None and self.attempts.takes_rounds
+
+    def _read_body(self, size: int) -> bytes | int:
+        """libcurl's call for the next part of an Upload."""
+        body = self.configured.body if self.configured is not None else None
+        assert isinstance(body, Upload)
+        part = body.read_at(self._read_bytes, size)
+        if not part and self._read_bytes < len(body):
+            return int(pycurl.READFUNC_ABORT)  # the file has become shorter than what was announced
+        self._read_bytes += len(part)
+        return part
+
+    def _seek_body(self, offset: int, _origin: int) -> int:
+        """libcurl's call when it sends an Upload again."""
+        self._read_bytes = offset
+        return int(pycurl.SEEKFUNC_OK)
 
     def keep_next(self) -> None:
         """Keep the next answer, for whoever wants to look at it."""
@@ -194,7 +219,7 @@ class User:
             return
         if not settings.keep_body:
             self.handle.unsetopt(pycurl.WRITEFUNCTION)
-        if not settings.keep_headers:
+        if not settings.keep_headers and not self._counts_answers:
             self.handle.unsetopt(pycurl.HEADERFUNCTION)
         self.keeps = settings.keep_body or settings.keep_headers
 
@@ -211,6 +236,10 @@ class User:
         _close_pool(self.share)
 
 
+# The callbacks of a user's handle, by option: set again whenever the handle was reset.
+Callbacks = Callable[[User], Iterable[tuple[int, Callable[..., object]]]]
+
+
 def _pool() -> "pycurl.CurlShare":
     share = pycurl.CurlShare()
     share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
@@ -222,17 +251,3 @@ def _close_pool(share: "pycurl.CurlShare") -> None:
         # pycurl cannot call back from a closing share: it says so and closes the sockets itself.
         warnings.simplefilter("ignore", RuntimeWarning)
         share.close()
-
-
-def header_lines(request: Request) -> list[bytes]:
-    """The request's headers, and an empty one for each that libcurl would add by itself.
-
-    As UTF-8: of text pycurl takes ASCII only.
-    """
-    given = {line.partition(":")[0].strip().lower() for line in request.headers}
-    # "Name:" would tell libcurl to leave the header out, "Name;" is how it is told to send it empty.
-    lines = [
-        line if line.partition(":")[2].strip() else line.partition(":")[0] + ";" for line in request.headers
-    ]
-    suppressed = [f"{name}:" for name in ("Expect", "Content-Type") if name.lower() not in given]
-    return [line.encode("utf-8", "surrogateescape") for line in (*lines, *suppressed)]

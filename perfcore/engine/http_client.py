@@ -14,19 +14,27 @@ libcurl's objects and their settings are in engine/curl_handle.py, the descripto
 """
 
 import os
+import socket
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import pycurl
 
-from perfcore.engine.curl_errors import error_code, error_text
-from perfcore.engine.curl_handle import FAR_NS, Address, Shard, User, default_ca_file
+from perfcore.engine.address_choice import AddressChoice, NameTable
+from perfcore.engine.attempts import Attempts, must_be_counted
+from perfcore.engine.curl_handle import FAR_NS, Shard, User, default_ca_file
+from perfcore.engine.curl_options import set_addresses
 from perfcore.engine.poller import READ, Poller, is_readable
+from perfcore.engine.preconnection import Preconnection
+from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import SocketWatch, curl_events
+from perfcore.engine.transfer_figures import TransferFigures
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
-from perfcore.metrics.samples import CONNECTED, RESENT
+from perfcore.metrics.samples import RESENT
 
 USERS_PER_SHARD = 40
 # After so long in one batch the loop gets its turn, so that due starts are not kept waiting.
@@ -34,20 +42,9 @@ BATCH_NS = 250_000
 # But not after fewer completions than usually fit: a pass costs as much as a request, and on a slow machine (or
 # under a profiler) time alone would make every pass one of a single completion.
 LEAST_BATCH = 24
+_TOO_MANY_REDIRECTS = CODE["too_many_redirects"]
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _clock_ns = time.monotonic_ns
-# Bytes by which a request may differ from what the first one foretells: the digits of Content-Length, non-ASCII.
-_SIZE_SLACK = 32
-# A body up to here is sent in one go with its head: whatever the server answered, it was sent whole.
-_SENT_AT_ONCE_BYTES = 16_384
-_NO_BODY_STATUSES = (204, 304)
-_TRUNCATED = CODE["truncated"]
-
-# Names of their own for what every request asks: a module's attribute is a second look-up each time.
-_RESPONSE_CODE = pycurl.RESPONSE_CODE
-_FIRST_BYTE_US = pycurl.STARTTRANSFER_TIME_T
-_BODY_SIZE = pycurl.SIZE_DOWNLOAD_T
-_HEAD_SIZE = pycurl.HEADER_SIZE
 
 
 class HttpClient:
@@ -68,10 +65,12 @@ class HttpClient:
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
         self._wake_ns = FAR_NS
-        self._addresses: dict[tuple[int, str], Address] = {}
+        self._figures = TransferFigures(self._become_wary)
+        self._note_answer = self._figures.note_answer
+        self._names = NameTable()
+        self._preconnection = Preconnection(self._names)
         self._ca_file = default_ca_file()
         self._is_wary = False  # the server closes connections without saying so: look before each request
-        self._ends_empty = False  # the server has ended an empty answer by closing, which is its right
 
     @property
     def in_flight(self) -> int:
@@ -83,15 +82,19 @@ class HttpClient:
         """Send `request` now; `exchange.issued_ns` is stamped right before libcurl gets it."""
         user = exchange.transport_state
         if user is None:
-            user = self._open(exchange)
+            user = self._open(exchange, request)
         if user.configured is not request:
             user.configure(request, self._ca_file)
         if self._is_wary and user.open_sockets:
             self._drop_if_dead(user)
+        if user.addresses is not None:
+            self._choose_address(user, request)
         shard = user.shard
         user.active = True
         shard.active += 1
         exchange.issued_ns = _clock_ns()
+        if user.attempts is not None:
+            user.attempts.begin(exchange.issued_ns)
         shard.add_handle(user.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
         if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
@@ -152,11 +155,11 @@ class HttpClient:
 
     def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
         """By test and address: the connections opened to it and the requests sent to it."""
-        counted: dict[int, dict[str, dict[str, int]]] = {}
-        for (case, address), counts in self._addresses.items():
-            figures = {"connections": counts.connections, "requests": counts.requests}
-            counted.setdefault(case, {})[address] = figures
-        return counted
+        return self._figures.addresses()
+
+    def preconnect(self, urls: Iterable[str], timeout_s: float) -> None:
+        """Have a TCP connection stand for each of these, for the users' first requests to take."""
+        self._preconnection.connect(urls, timeout_s)
 
     def close(self) -> None:
         for user in self._users:
@@ -167,6 +170,7 @@ class HttpClient:
             user.handle.close()
         for shard in self._shards:
             shard.close()
+        self._preconnection.close()
         self._poller.close()
         self._users.clear()
         self._exchange_of.clear()
@@ -206,142 +210,55 @@ class HttpClient:
             waiting, succeeded, failed = shard.info_read()
             for handle in succeeded:
                 exchange = self._exchange_of[handle]
+                user: User = exchange.transport_state
                 exchange.done_ns = now_ns
-                self._finish(exchange, shard)
+                # First: a connection that is not kept is closed by it, and that is looked at below.
+                shard.remove_handle(handle)
+                user.active = False
+                shard.active -= 1
+                self._note_answer(exchange, user)
+                if user.attempts is not None:
+                    if self._is_followed(exchange, user):
+                        continue
+                    user.attempts.settle(exchange)
+                    self._is_wary |= bool(exchange.flags & RESENT)
+                if user.keeps:
+                    self._hand_over_kept(exchange, user)
                 completed.append(exchange)
             for handle, curl_code, message in failed:
                 exchange = self._exchange_of[handle]
+                user = exchange.transport_state
                 exchange.done_ns = now_ns
-                self._finish_failed(exchange, curl_code, message)
+                self._release(user)
+                self._figures.note_failure(exchange, user, curl_code, message)
+                if user.attempts is not None:
+                    user.attempts.settle(exchange)
+                if user.keeps:
+                    self._hand_over_kept(exchange, user)
                 completed.append(exchange)
 
-    def _finish(self, exchange: Exchange, shard: Shard) -> None:
-        user = exchange.transport_state
-        getinfo = user.getinfo
-        # First, as _release does: a connection that is not kept is closed by it, and that is looked at below.
-        shard.remove_handle(user.handle)
-        user.active = False
-        shard.active -= 1
-        exchange.error = 0
-        exchange.status = getinfo(_RESPONSE_CODE)
-        first_byte_us = getinfo(_FIRST_BYTE_US)
-        body_bytes = getinfo(_BODY_SIZE)
-        exchange.received_bytes = body_bytes + getinfo(_HEAD_SIZE)
-        if not body_bytes and self._head_was_cut(exchange, user):
-            exchange.error = _TRUNCATED
-            exchange.error_text = "the server closed the connection within the head of its answer"
-            exchange.status = 0
-        if user.sockets or user.head_size is None:
-            self._note_connection(exchange, user, first_byte_us)
-        else:
-            exchange.ttfb_us = first_byte_us
-            user.address.requests += 1
-            if not user.plain:
-                # What a request on a kept connection leaves at these values needs saying once.
-                user.plain = True
-                exchange.flags = 0
-                exchange.attempts = 1
-                exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
-                exchange.sent_bytes = user.head_size
-        if user.keeps:
-            self._hand_over_kept(exchange, user)
-
-    def _finish_failed(self, exchange: Exchange, curl_code: int, message: str) -> None:
-        user = exchange.transport_state
-        getinfo = user.getinfo
-        self._release(user)
-        exchange.status = 0
-        exchange.received_bytes = getinfo(_BODY_SIZE) + getinfo(_HEAD_SIZE)
-        # A transfer that fails while it connects gets its remaining instants set to that of the failure: what was
-        # sent and received tells how far it came, the instants do not.
-        first_byte_us = getinfo(_FIRST_BYTE_US) if exchange.received_bytes else 0
-        exchange.error_text = error_text(curl_code, message or user.handle.errstr())
-        self._note_connection(exchange, user, first_byte_us)
-        exchange.error = error_code(
-            curl_code,
-            getinfo(pycurl.OS_ERRNO),
-            exchange.error_text,
-            is_tls=user.configured.url.lower().startswith("https:"),
-            connected=exchange.sent_bytes > 0,
-            answer_began=exchange.received_bytes > 0,
-        )
-        if user.keeps:
-            self._hand_over_kept(exchange, user)
-
-    def _head_was_cut(self, exchange: Exchange, user: User) -> bool:
-        """Whether an empty answer that ended with its connection was cut within its head.
-
-        libcurl takes such an answer for a whole one. A kept head shows; of one that was not kept, whether the
-        server is known to end empty answers by closing.
-        """
-        if user.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) >= 0:
-            return False
-        if self._user_of.get(user.fd) is user and not is_readable(user.fd):
-            return False  # the connection goes on, so the answer had an end
-        if user.keeps:
-            self._ends_empty = self._ends_empty or user.kept.head_is_whole
-            return not user.kept.head_is_whole
-        request = user.configured
-        has_none = exchange.status in _NO_BODY_STATUSES or (
-            request is not None and request.settings.method == "HEAD"
-        )
-        return not has_none and not self._ends_empty
-
-    def _note_connection(self, exchange: Exchange, user: User, first_byte_us: int) -> None:
-        """The figures of a request that opened a connection, or whose size is not known yet."""
-        user.plain = False
-        getinfo = user.getinfo
-        connect_end_us = getinfo(pycurl.CONNECT_TIME_T)
-        tls_end_us = getinfo(pycurl.APPCONNECT_TIME_T)
-        ready_us = 0
-        opened, user.sockets = user.sockets, 0
-        closed, user.closed = user.closed, 0
-        exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
-        exchange.flags = 0
-        exchange.attempts = 1
-        if opened and connect_end_us:
-            dns_end_us = getinfo(pycurl.NAMELOOKUP_TIME_T)
-            exchange.flags = CONNECTED
-            exchange.dns_us = dns_end_us
-            exchange.connect_us = max(0, connect_end_us - dns_end_us)
-            exchange.tls_us = max(0, tls_end_us - connect_end_us) if tls_end_us else 0
-            ready_us = max(connect_end_us, tls_end_us)
-            user.address = self._address(exchange.case, bytes(getinfo(pycurl.PRIMARY_IP)).decode("ascii"))
-            user.address.connections += 1
-        exchange.ttfb_us = max(0, first_byte_us - ready_us)
-        exchange.sent_bytes = getinfo(pycurl.REQUEST_SIZE)  # heads and bodies, of all times that it was sent
-        if exchange.sent_bytes:
-            user.address.requests += 1
-        had_connection = user.open_sockets - opened + closed > 0
-        self._note_size(exchange, user, may_be_resent=opened > 0 and had_connection)
-
-    def _note_size(self, exchange: Exchange, user: User, *, may_be_resent: bool) -> None:
-        """Learn what one request takes, and see whether libcurl sent this one again by itself.
-
-        It does so when the kept connection turns out dead: another one was opened then, and its count of sent
-        bytes holds the request twice.
-        """
-        request = user.configured
+    def _is_followed(self, exchange: Exchange, user: User) -> bool:
+        """Whether the answer pointed elsewhere and the request goes on there."""
+        request, attempts = user.configured, user.attempts
         assert request is not None
-        body_bytes = len(request.body or b"")
-        variable = len(request.url) + sum(len(line) + 2 for line in request.headers) + body_bytes
-        if may_be_resent:
-            if user.overhead is not None:
-                once = user.overhead + variable
-                if exchange.sent_bytes + _SIZE_SLACK >= 2 * once:
-                    exchange.attempts = 2
-                    exchange.flags |= RESENT
-                    self._is_wary = True
-            return
-        was_sent_whole = body_bytes <= _SENT_AT_ONCE_BYTES or 200 <= exchange.status < 400
-        if exchange.sent_bytes and was_sent_whole:
-            if user.overhead is None:
-                user.overhead = exchange.sent_bytes - variable
-            if exchange.flags == 0 and not exchange.error:
-                user.head_size = exchange.sent_bytes
-
-    def _address(self, case: int, address: str) -> Address:
-        return self._addresses.setdefault((case, address), Address())
+        assert attempts is not None
+        settings = request.settings
+        if not settings.follow_redirects or exchange.status not in REDIRECTS or exchange.error:
+            return False
+        url = self.location(exchange)
+        if url is None or not can_be_followed(url):
+            return False
+        if attempts.hops >= settings.max_redirects:
+            exchange.error = _TOO_MANY_REDIRECTS
+            exchange.error_text = f"{exchange.status} → {url} after {attempts.hops} redirects (max_redirects)"
+            exchange.status = 0
+            return False
+        attempts.end_hop(exchange)
+        if user.keeps:
+            user.kept.take()
+        left_s = settings.timeout_s - (exchange.done_ns - exchange.issued_ns) / 1e9
+        self.start(exchange, next_request(request, exchange.status, url, max(left_s, 0.001)))
+        return True
 
     def _hand_over_kept(self, exchange: Exchange, user: User) -> None:
         exchange.body, exchange.headers = user.kept.take()
@@ -364,18 +281,41 @@ class HttpClient:
 
     # -- users and their sockets ------------------------------------------------------------------------------
 
-    def _open(self, exchange: Exchange) -> User:
+    def _open(self, exchange: Exchange, request: Request) -> User:
         shard = self._shards[-1] if self._shards else None
         if shard is None or shard.users >= USERS_PER_SHARD:
             shard = self._new_shard()
         shard.users += 1
-        user = User(shard)
-        user.handle.setopt(pycurl.SOCKOPTFUNCTION, partial(self._note_opened, user))
-        user.handle.setopt(pycurl.CLOSESOCKETFUNCTION, self._close_socket)
+        settings = request.settings
+        user = User(shard, exchange.user, self._callbacks)
+        if must_be_counted(settings):
+            user.attempts = Attempts(settings, user.kept, partial(self._note_sent_to, exchange))
+        if settings.dns_select != "first":
+            user.addresses = AddressChoice(settings.dns_select, self._names, exchange.user)
         self._users.append(user)
         self._exchange_of[user.handle] = exchange
         exchange.transport_state = user
         return user
+
+    def _callbacks(self, user: User) -> Iterable[tuple[int, Callable[..., object]]]:
+        yield pycurl.SOCKOPTFUNCTION, partial(self._note_opened, user)
+        yield pycurl.CLOSESOCKETFUNCTION, self._close_socket
+        request = user.configured
+        if request is not None and request.settings.preconnect:
+            yield pycurl.OPENSOCKETFUNCTION, partial(self._open_socket, user)
+
+    def _note_sent_to(self, exchange: Exchange, address: str) -> None:
+        request = exchange.transport_state.configured
+        self._figures.address(exchange.case, address or f"unix:{request.settings.unix_socket}").requests += 1
+
+    def _choose_address(self, user: User, request: Request) -> None:
+        assert user.addresses is not None
+        _, host, port = origin(request.url)
+        if port is not None and (host not in user.chosen or not user.open_sockets):
+            address = user.addresses.pick(host, port)
+            if address is not None:
+                user.chosen[host] = address
+                set_addresses(user.handle, {**request.settings.resolve, **user.chosen})
 
     def _new_shard(self) -> Shard:
         shard = Shard()
@@ -384,14 +324,18 @@ class HttpClient:
         self._shards.append(shard)
         return shard
 
+    def _become_wary(self) -> None:
+        self._is_wary = True
+
     def _drop_if_dead(self, user: User) -> None:
-        if not user.active and self._user_of.get(user.fd) is user and is_readable(user.fd):
+        is_its_own = self._user_of.get(user.fd) is user
+        if is_its_own and not user.active and not user.is_framed and is_readable(user.fd):
             self._drop(user, user.fd)
 
     def _drop_idle(self, fd: int) -> None:
         """Close the connection of a user that is idle, which the server has closed or said something on unasked."""
         user = self._user_of.get(fd)
-        if user is None or user.active or not is_readable(fd):
+        if user is None or user.active or user.is_framed or not is_readable(fd):
             return  # or the event was that it can be written, or one that was dealt with meanwhile
         self._is_wary = True
         self._drop(user, fd)
@@ -402,12 +346,19 @@ class HttpClient:
         user.drop_connection()
         user.closed = 0
 
+    def _open_socket(self, user: User, _purpose: int, address: Any) -> socket.socket:
+        """libcurl's wish for a socket to this address: one that stands, else a new one."""
+        family, kind, protocol, place = address
+        standing = self._preconnection.take(place)
+        user.has_standing = standing is not None
+        return standing or socket.socket(family, kind, protocol)
+
     def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
         user.sockets += 1
         user.open_sockets += 1
         user.fd = fd
         self._user_of[fd] = user
-        return 0
+        return int(pycurl.SOCKOPT_ALREADY_CONNECTED) if user.has_standing else 0
 
     def _close_socket(self, fd: int) -> int:
         self._forget(fd)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from perfcore.engine.pacing import Pacer
+from perfcore.engine.retrying import BackingOff, wants_retry
 from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import CHECKS, INTERRUPTED
@@ -55,11 +56,19 @@ class IterationBudget(Protocol):
         """Whether none is left, so that nobody needs to wait for one."""
 
 
+class RateLimit(Protocol):
+    """Instants that all users of all tests and workers share (`limits.max_rate`)."""
+
+    def take(self, now_ns: int) -> int:
+        """The first free one from now on; it is then the caller's."""
+
+
 class CaseLoad:
     """One test on this worker: its users, how they are paced, how its answers are judged.
 
     `iterations` bounds each user, `budget` all of them together; None is without bound. `end_ns` is the planned
-    end, from which on nothing is started. Both instants may be given later, by `begin_at`.
+    end, from which on nothing is started. Both instants may be given later, by `begin_at`. `retries` says that some
+    of its requests are tried again when they fail.
     """
 
     def __init__(
@@ -74,6 +83,8 @@ class CaseLoad:
         budget: IterationBudget | None,
         graceful_stop_ns: int,
         draw: random.Random,
+        rate_limit: RateLimit | None = None,
+        retries: bool = False,
         start_ns: int = 0,
         end_ns: int | None = None,
     ) -> None:
@@ -86,7 +97,9 @@ class CaseLoad:
         self.budget = budget
         self.end_ns = _NEVER_NS if end_ns is None else end_ns
         self.draw = draw
-        self.immediate = bool(getattr(pacer, "immediate", False))
+        self.rate_limit = rate_limit
+        self.retries = retries
+        self.immediate = rate_limit is None and bool(getattr(pacer, "immediate", False))
         self._graceful_stop_ns = graceful_stop_ns
         self._starts = starts
         self._start_ns = start_ns
@@ -165,6 +178,9 @@ class LoadLoop:
         self._on_housekeeping = on_housekeeping
         self._waiting: list[tuple[int, int, Exchange]] = []  # (due, tie-breaker, exchange), a heap
         self._order = 0
+        self._backing_off = BackingOff()
+        self._some_retry = any(load.retries for load in loads)
+        self._with_slot: set[Exchange] = set()  # wait for an instant that the rate limit gave them
         self._housekeeping_ns = 0
         self._hand_over_ns = 0
 
@@ -188,6 +204,7 @@ class LoadLoop:
         return (
             not self._transport.in_flight
             and not self._waiting
+            and not self._backing_off
             and all(load.next_start is None for load in self._loads)
         )
 
@@ -213,7 +230,18 @@ class LoadLoop:
             started += 1
         if waiting and waiting[0][0] < next_ns:
             next_ns = waiting[0][0]
-        return next_ns
+        return self._try_again(now_ns, next_ns) if self._backing_off else next_ns
+
+    def _try_again(self, now_ns: int, next_ns: int) -> int:
+        """Start the next try of requests whose backoff is over."""
+        backing_off = self._backing_off
+        for _ in range(STARTS_PER_PASS):
+            if not backing_off or backing_off.next_ns > now_ns:
+                break
+            exchange = backing_off.pop()
+            assert exchange.request is not None
+            self._start(exchange, exchange.request)
+        return min(next_ns, backing_off.next_ns) if backing_off else next_ns
 
     def _begin_user(self, load: CaseLoad) -> None:
         begun = load.begin_next_user()
@@ -228,11 +256,32 @@ class LoadLoop:
     def _resume(self, exchange: Exchange, due_ns: int) -> None:
         """Let a user who waited go on."""
         load: CaseLoad = exchange.load
+        if load.rate_limit is not None and self._has_to_wait(exchange, load, load.rate_limit, due_ns):
+            return
         if self._send_next(exchange, load, due_ns):
             exchange.under_way = True
             load.in_flight += 1
             if load.in_flight > load.max_in_flight:
                 load.max_in_flight = load.in_flight
+
+    def _has_to_wait(self, exchange: Exchange, load: CaseLoad, limit: RateLimit, due_ns: int) -> bool:
+        """Whether the user is to come back at an instant that the limit gave it, which is then its due time."""
+        if exchange in self._with_slot:
+            self._with_slot.remove(exchange)
+            return False
+        if due_ns >= load.end_ns or load.stopping or exchange.iteration >= load.iterations:
+            return False  # it ends, and takes no instant from anybody
+        now_ns = self._clock()
+        slot_ns = limit.take(now_ns)
+        if slot_ns <= now_ns:
+            return False
+        self._with_slot.add(exchange)
+        self._wait(exchange, slot_ns)
+        return True
+
+    def _wait(self, exchange: Exchange, due_ns: int) -> None:
+        self._order += 1
+        heapq.heappush(self._waiting, (due_ns, self._order, exchange))
 
     def _send_next(self, exchange: Exchange, load: CaseLoad, due_ns: int) -> bool:
         """Begin the user's next iteration; False when there is none and the user has ended."""
@@ -253,6 +302,8 @@ class LoadLoop:
     # -- completions ------------------------------------------------------------------------------------------
 
     def _take(self, completed: list[Exchange]) -> None:
+        if self._some_retry:
+            completed = self._final(completed)
         judged_wrong: list[Exchange] = []
         for exchange in completed:
             load: CaseLoad = exchange.load
@@ -269,6 +320,9 @@ class LoadLoop:
         self._recorder.write(completed)
         for exchange in judged_wrong:
             exchange.failed_checks = 0
+        if self._some_retry:
+            for exchange in completed:
+                exchange.earlier, exchange.earlier_us = None, 0
         for exchange in completed:
             load = exchange.load
             if load.immediate:
@@ -278,11 +332,23 @@ class LoadLoop:
             elif load.stopping or exchange.iteration >= load.iterations:
                 load.end_user(exchange.done_ns)
             else:
-                due_ns = load.pacer.next_due_ns(exchange.due_ns, exchange.done_ns, load.draw)
-                self._order += 1
-                heapq.heappush(self._waiting, (due_ns, self._order, exchange))
+                self._wait(exchange, load.pacer.next_due_ns(exchange.due_ns, exchange.done_ns, load.draw))
             exchange.under_way = False
             load.in_flight -= 1
+
+    def _final(self, completed: list[Exchange]) -> list[Exchange]:
+        """Those whose outcome stands, with what their earlier tries cost; the others are kept for another try."""
+        final = []
+        for exchange in completed:
+            request, load = exchange.request, exchange.load
+            policy = request.settings.retry if request is not None else None
+            if policy is not None and wants_retry(exchange, policy, load.accepted):
+                self._backing_off.hold(exchange, policy, load.draw)
+                continue
+            if exchange.earlier is not None:
+                exchange.earlier.settle(exchange)
+            final.append(exchange)
+        return final
 
     def _breaks(self, exchange: Exchange, expectation: Expectation) -> bool:
         response_s = (exchange.done_ns - exchange.due_ns) / 1e9
@@ -330,8 +396,10 @@ class LoadLoop:
     def _cut(self, load: CaseLoad, now_ns: int) -> None:
         """Give up what is still under way; it is recorded as interrupted, and in no total."""
         cut = [exchange for exchange in load.exchanges if exchange.under_way]
+        between_tries = self._backing_off.forget(load)
         for exchange in cut:
-            self._transport.cut(exchange)
+            if exchange not in between_tries:
+                self._transport.cut(exchange)
             exchange.under_way = False
             exchange.done_ns = now_ns
             exchange.flags = INTERRUPTED
@@ -339,7 +407,8 @@ class LoadLoop:
             exchange.status = exchange.error = 0
             exchange.received_bytes = exchange.sent_bytes = 0
             exchange.dns_us = exchange.connect_us = exchange.tls_us = exchange.ttfb_us = 0
-            exchange.attempts = 1
+            exchange.attempts, exchange.connections, exchange.earlier_us = 1, 0, 0
+            exchange.earlier = None
         self._recorder.write(cut)
         load.users -= len(cut)
         load.in_flight = 0

@@ -12,10 +12,11 @@ HEADERS_LIMIT = 256 * 1024
 class KeptResponse:
     """The answer that is coming in for one user; `take` hands it over and begins anew."""
 
-    __slots__ = ("_body", "_body_bytes", "_header_bytes", "_header_lines", "body_limit")
+    __slots__ = ("_body", "_body_bytes", "_header_bytes", "_header_lines", "answers", "body_limit")
 
     def __init__(self) -> None:
         self.body_limit = SAMPLE_LIMIT
+        self.answers = 0  # that began, interim ones left out; counted while headers are kept
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._header_lines: list[bytes] = []
@@ -28,8 +29,11 @@ class KeptResponse:
 
     def add_header(self, line: bytes) -> None:
         if line.startswith(b"HTTP/"):
-            self._header_lines = []  # a new answer begins: the former was 1xx
-            self._header_bytes = 0
+            # A new answer begins: the former was an interim one, or a round of authentication.
+            self._header_lines = []
+            self._body = []
+            self._header_bytes = self._body_bytes = 0
+            self.answers += line.partition(b" ")[2][:1] != b"1"
         elif self._header_bytes < HEADERS_LIMIT:
             self._header_lines.append(line)
             self._header_bytes += len(line)

@@ -91,7 +91,9 @@ class Exchange:
 
     The loop owns who and when (`user` to `due_ns`, `under_way`), the transport everything from `issued_ns` on.
     Instants are CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a
-    sample row. `load` and `transport_state` belong to their owners alone.
+    sample row. `attempts` counts the times that the request went out (none, when no connection could be made),
+    `earlier_us` is what passed before the last of them began. `earlier`, what tries before this one came to, and
+    `load` are the loop's, `transport_state` is the transport's alone.
     """
 
     __slots__ = (
@@ -99,9 +101,12 @@ class Exchange:
         "body",
         "case",
         "connect_us",
+        "connections",
         "dns_us",
         "done_ns",
         "due_ns",
+        "earlier",
+        "earlier_us",
         "error",
         "error_text",
         "failed_checks",
@@ -141,6 +146,9 @@ class Exchange:
         self.flags = 0
         self.failed_checks = 0
         self.attempts = 1
+        self.connections = 0
+        self.earlier: Any = None
+        self.earlier_us = 0
         self.received_bytes = 0
         self.sent_bytes = 0
         self.dns_us = self.connect_us = self.tls_us = self.ttfb_us = 0

@@ -138,7 +138,7 @@ class TestFigures:
         self._count("requests", requests)
         self._count("failed_requests", failed)
         self._count_attempts(c)
-        self._count("connections", int(np.count_nonzero(c.connected)))
+        self._count("connections", int(c.rows["connections"].sum(dtype=np.int64)))
         self._count("received_bytes", int(c.rows["received_bytes"].sum()))
         self._count("sent_bytes", int(c.rows["sent_bytes"].sum()))
         self._count("busy_ns", int(c.service_ns.sum()))
@@ -166,8 +166,7 @@ class TestFigures:
         attempts = np.ascontiguousarray(c.rows["attempts"])
         self._count("attempts", int(attempts.sum(dtype=np.int64)))
         self._count("resent", int(np.count_nonzero(c.resent)))
-        if attempts.max() > 1:
-            self._count("retried", int(np.count_nonzero(attempts > 1 + c.resent)))
+        self._count("retried", int(np.count_nonzero(c.retried)))
 
     def _note_earlier(self, word: int, value: int) -> None:
         known = int(self._instants[word])
@@ -258,9 +257,13 @@ class _Columns:
         self.response_ns: Integers = self.done_ns - self.due_ns
         self.service_ns: Integers = self.done_ns - issued_ns
         self.lag_ns: Integers = issued_ns - self.due_ns
+        earlier_us = rows["earlier_us"]
+        if earlier_us.any():  # the lag is that of the first attempt
+            self.lag_ns -= np.multiply(earlier_us, 1000, dtype=np.int64)
         flags = np.ascontiguousarray(rows["flags"])
         self.connected = (flags & samples.CONNECTED) != 0
         self.resent = (flags & samples.RESENT) != 0
+        self.retried = (flags & samples.RETRIED) != 0
         self.error = np.ascontiguousarray(rows["error"])
         self.failed = self.error != outcomes.NONE
         # None: all of them, the usual case; `answered` and `censored` are then not looked at.

@@ -35,6 +35,7 @@ _HEADER_WORDS = 8  # a cache line each, so that the two sides do not slow each o
 CONNECTED = 1  # the request had to open a connection
 RESENT = 2  # libcurl sent it again, because the kept-alive connection was dead
 INTERRUPTED = 4  # cut at the end of the run; in no total
+RETRIED = 8  # tried again by us, after a backoff
 
 SAMPLE = np.dtype(
     [
@@ -55,12 +56,12 @@ SAMPLE = np.dtype(
         ("attempts", "<u2"),
         ("error", "u1"),
         ("flags", "u1"),
-        ("reserved_16", "<u2"),
-        ("reserved_32", "<u4"),
+        ("connections", "<u2"),  # opened for this request, by all its attempts
+        ("earlier_us", "<u4"),  # from the first attempt's start to the last one's: `issued` is the last one's
         ("sequence", "<u4"),
     ]
 )
-_ROW = struct.Struct("<qqqqqQIIIIIHHHHBB6xI")
+_ROW = struct.Struct("<qqqqqQIIIIIHHHHBBHII")
 ROW_BYTES = _ROW.size
 assert SAMPLE.itemsize == ROW_BYTES
 _SEQUENCE_MASK = 0xFFFF_FFFF
@@ -89,6 +90,8 @@ class Sample(Protocol):
     attempts: int
     error: int
     flags: int
+    connections: int
+    earlier_us: int
 
 
 class SampleRing:
@@ -128,7 +131,8 @@ class SampleWriter:
                 pack(
                     view, offset, s.due_ns, s.issued_ns, s.done_ns, s.received_bytes, s.sent_bytes,
                     s.failed_checks, s.dns_us, s.connect_us, s.tls_us, s.ttfb_us,
-                    s.user, s.case, s.step, s.status, s.attempts, s.error, s.flags, sequence,
+                    s.user, s.case, s.step, s.status, s.attempts, s.error, s.flags,
+                    s.connections, s.earlier_us, sequence,
                 )  # fmt: skip
             except struct.error:
                 _clamp(s)
@@ -213,10 +217,11 @@ class SampleWriter:
 
 def _clamp(sample: Sample) -> None:
     """Bring what does not fit its column to the column's end: a phase of more than 71 minutes, 65,536 attempts."""
-    for name in ("dns_us", "connect_us", "tls_us", "ttfb_us"):
+    for name in ("dns_us", "connect_us", "tls_us", "ttfb_us", "earlier_us"):
         setattr(sample, name, min(max(getattr(sample, name), 0), 0xFFFF_FFFF))
     sample.status = min(max(sample.status, 0), 0xFFFF)
     sample.attempts = min(sample.attempts, 0xFFFF)
+    sample.connections = min(sample.connections, 0xFFFF)
 
 
 class SampleReader:

@@ -29,7 +29,8 @@ from engine.http_harness import (
     user,
 )
 from perfcore.engine import curl_handle, response_keeping
-from perfcore.engine.curl_handle import USER_AGENT, versions
+from perfcore.engine.curl_handle import versions
+from perfcore.engine.curl_options import USER_AGENT
 from perfcore.engine.http_client import USERS_PER_SHARD
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.samples import CONNECTED, RESENT

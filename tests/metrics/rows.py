@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from perfcore.metrics.outcomes import CODE
-from perfcore.metrics.samples import CONNECTED, INTERRUPTED, RESENT, SAMPLE
+from perfcore.metrics.samples import CONNECTED, INTERRUPTED, RESENT, RETRIED, SAMPLE
 
 START_NS = 1_000_000_000_000
 TRANSPORT = [
@@ -65,8 +65,13 @@ def random_rows(seed, count, *, tests=1, span_ns=3_000_000_000, ok=0.6, interrup
     resent = rng.random(count) < 0.05
     rows["flags"] |= np.where(resent, RESENT, 0).astype(np.uint8)
     rows["flags"] |= np.where(rng.random(count) < interrupted, INTERRUPTED, 0).astype(np.uint8)
-    rows["attempts"] = 1 + resent + rng.choice([0, 0, 0, 1, 3], count)
+    tries = rng.choice([0, 0, 0, 1, 3], count)
+    rows["attempts"] = 1 + resent + tries
+    rows["flags"] |= np.where(tries > 0, RETRIED, 0).astype(np.uint8)
     connected = (rows["flags"] & CONNECTED) != 0
+    rows["connections"] = connected + tries
+    # Earlier tries took a part of what lies between due and the last issue.
+    rows["earlier_us"] = np.where(tries > 0, (rows["issued_ns"] - rows["due_ns"]) // 3000, 0)
     for name in ("dns_us", "connect_us", "tls_us"):
         rows[name] = np.where(connected, rng.choice([0, 15, 700], count), 0)
     rows["ttfb_us"] = np.where(answered, service // 1000, 0)
@@ -96,6 +101,8 @@ def samples_of(users):
             attempts=14,
             error=15,
             flags=16,
+            connections=17,
+            earlier_us=18,
         )
         for user in users
     ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perfcore.metrics.histogram import Distribution
 from perfcore.metrics.metrics_collector import PHASES, MetricsCollector, Snapshot
 from perfcore.metrics.outcomes import CODE, ERROR_KINDS
-from perfcore.metrics.samples import CONNECTED, INTERRUPTED, RESENT
+from perfcore.metrics.samples import CONNECTED, INTERRUPTED, RESENT, RETRIED
 
 from .rows import EXPECTATIONS, START_NS, TRANSPORT, random_rows, rows_of
 
@@ -58,9 +58,9 @@ class Plain:
             requests=1,
             failed_requests=bool(kind),
             attempts=row["attempts"],
-            retried=row["attempts"] - resent > 1,
+            retried=bool(row["flags"] & RETRIED),
             resent=resent,
-            connections=connected,
+            connections=row["connections"],
             received_bytes=row["received_bytes"],
             sent_bytes=row["sent_bytes"],
             busy_ns=service,
@@ -72,7 +72,7 @@ class Plain:
             self.errors[kind] += 1
         if answered:
             self.status[row["status"]] += 1
-        self.durations["lag"].append(row["issued_ns"] - row["due_ns"])
+        self.durations["lag"].append(row["issued_ns"] - row["due_ns"] - 1000 * row["earlier_us"])
         if kind in ("", "expectation:max_time", "timeout", "connect_timeout"):
             self.durations["response"].append(response)
             self.durations["service"].append(service)
@@ -200,22 +200,33 @@ def test_response_is_lag_plus_service(instants):
     assert response == lag + service == sum(lag + service for lag, service, _ in instants)
 
 
-def test_attempts_beyond_the_first_are_retries_unless_libcurl_sent_again():
+def test_retries_resends_and_attempts_are_counted_apart():
     blocks = [
         rows_of(5),
-        rows_of(3, attempts=3),
+        rows_of(3, attempts=3, flags=RETRIED),
         rows_of(2, attempts=2, flags=RESENT),
-        rows_of(1, attempts=3, flags=RESENT),
+        rows_of(1, attempts=3, flags=RESENT | RETRIED),
+        rows_of(1, attempts=4),  # redirects
     ]
     figures = figures_of(np.concatenate(blocks))
-    assert figures.counter("attempts") == 5 + 9 + 4 + 3
+    assert figures.counter("attempts") == 5 + 9 + 4 + 3 + 4
     assert figures.counter("retried") == 4
     assert figures.counter("resent") == 3
 
 
+def test_lag_is_that_of_the_first_attempt():
+    rows = rows_of(4, lag_ns=7_000_000, earlier_us=5_000)
+    assert figures_of(rows).distributions["lag"].max_ns == 2_000_000
+
+
+def test_every_connection_of_a_request_is_counted():
+    assert figures_of(rows_of(3, connections=2), rows_of(5)).counter("connections") == 6
+
+
 def test_reused_response_leaves_out_those_that_had_to_connect():
-    connecting = rows_of(4, flags=CONNECTED, service_ns=80_000_000)
-    figures = figures_of(rows_of(96), connecting, rows_of(3, flags=CONNECTED, error=CODE["reset"], status=0))
+    connecting = rows_of(4, flags=CONNECTED, connections=1, service_ns=80_000_000)
+    reset = rows_of(3, flags=CONNECTED, connections=1, error=CODE["reset"], status=0)
+    figures = figures_of(rows_of(96), connecting, reset)
     reused = figures.reused_response()
     assert figures.counter("connections") == 7
     assert (reused.count, reused.min_ns, reused.max_ns) == (96, 1_000_000, 1_000_000)

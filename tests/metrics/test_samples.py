@@ -194,7 +194,7 @@ def tear_next_row(ends, at, torn_bytes):
     (block,) = np.flatnonzero(ends.ring.headers[:, 0] == samples.WRITING)
     start = (int(block) * SMALL_BLOCK + at) * ROW_BYTES
     whole = bytearray(ROW_BYTES)
-    samples._ROW.pack_into(whole, 0, *[1] * 17, ends.written + 1)
+    samples._ROW.pack_into(whole, 0, *[1] * 19, ends.written + 1)
     torn = bytes(whole[:torn_bytes]).ljust(ROW_BYTES, b"\0")
     # The low byte of a little sequence number is the whole of it; died before it, or it is a whole row.
     if torn_bytes > ROW_BYTES - 4:

@@ -1,0 +1,32 @@
+"""`limits.max_rate`: one sequence of instants for the requests of all tests and workers together.
+
+The next free instant is one word of shared memory. A worker that takes one moves it on, under a record lock of the
+kernel, which goes with the process that holds it, however that ends. A user waits for its instant, which becomes its
+due time: what the limit holds back is no slowness of the server.
+"""
+
+import fcntl
+import os
+from collections.abc import MutableSequence
+
+
+class SharedSlots:
+    """Instants `interval` apart; made before the fork. `words[0]` is the next free one (CLOCK_MONOTONIC ns)."""
+
+    def __init__(self, rate_per_s: float, words: MutableSequence[int]) -> None:
+        self._interval_ns = max(1, round(1e9 / rate_per_s))
+        self._words = words
+        self._fd = os.memfd_create("perfcore-rate", os.MFD_CLOEXEC)
+
+    def take(self, now_ns: int) -> int:
+        """The first free instant from now on; it is the caller's."""
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        try:
+            slot_ns = max(self._words[0], now_ns)
+            self._words[0] = slot_ns + self._interval_ns
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        return slot_ns
+
+    def close(self) -> None:
+        os.close(self._fd)
