@@ -16,6 +16,8 @@ USER_AGENT = f"perfcore/{__version__}"
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 # libcurl would close a kept connection that was idle for two minutes; users may think longer.
 _KEPT_S = 1 << 30
+# CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name: a proxy's answer is none of the server's.
+_SUPPRESS_CONNECT_HEADERS = 265
 _UPLOAD_BUFFER_BYTES = 262_144
 _HTTP_VERSIONS = {
     "auto": pycurl.CURL_HTTP_VERSION_2TLS,
@@ -75,7 +77,7 @@ def _set_way(handle: "pycurl.Curl", settings: RequestSettings) -> None:
     handle.setopt(pycurl.PROXY, settings.proxy)
     if settings.proxy:
         handle.setopt(pycurl.NOPROXY, "")
-        handle.setopt(pycurl.SUPPRESS_CONNECT_HEADERS, 1)
+        handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
         if settings.tls_ca:
             handle.setopt(pycurl.PROXY_CAINFO, str(settings.tls_ca))
     if settings.unix_socket:

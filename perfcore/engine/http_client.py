@@ -31,7 +31,7 @@ from perfcore.engine.preconnection import Preconnection
 from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import SocketWatch, curl_events
-from perfcore.engine.transfer_figures import TransferFigures
+from perfcore.engine.transfer_figures import TransferFigures, address_name
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import RESENT
@@ -305,8 +305,8 @@ class HttpClient:
             yield pycurl.OPENSOCKETFUNCTION, partial(self._open_socket, user)
 
     def _note_sent_to(self, exchange: Exchange, address: str) -> None:
-        request = exchange.transport_state.configured
-        self._figures.address(exchange.case, address or f"unix:{request.settings.unix_socket}").requests += 1
+        name = address_name(exchange.transport_state, address)
+        self._figures.address(exchange.case, name).requests += 1
 
     def _choose_address(self, user: User, request: Request) -> None:
         assert user.addresses is not None

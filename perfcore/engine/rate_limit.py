@@ -7,13 +7,12 @@ due time: what the limit holds back is no slowness of the server.
 
 import fcntl
 import os
-from collections.abc import MutableSequence
 
 
 class SharedSlots:
     """Instants `interval` apart; made before the fork. `words[0]` is the next free one (CLOCK_MONOTONIC ns)."""
 
-    def __init__(self, rate_per_s: float, words: MutableSequence[int]) -> None:
+    def __init__(self, rate_per_s: float, words: "memoryview[int] | list[int]") -> None:
         self._interval_ns = max(1, round(1e9 / rate_per_s))
         self._words = words
         self._fd = os.memfd_create("perfcore-rate", os.MFD_CLOEXEC)

@@ -148,12 +148,10 @@ class TransferFigures:
             self._note_size(exchange, user, may_be_resent=opened > 0 and had_connection)
 
     def _note_opened(self, exchange: Exchange, user: User) -> None:
-        request = user.configured
-        assert request is not None
         user.is_framed = user.getinfo(pycurl.INFO_HTTP_VERSION) >= FIRST_FRAMED_VERSION
         exchange.connections = max(1, user.getinfo(pycurl.NUM_CONNECTS))
-        address = bytes(user.getinfo(pycurl.PRIMARY_IP)).decode("ascii")
-        user.address = self.address(exchange.case, address or f"unix:{request.settings.unix_socket}")
+        address = bytes(user.getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
+        user.address = self.address(exchange.case, address_name(user, address))
         user.address.connections += exchange.connections
 
     def _note_size(self, exchange: Exchange, user: User, *, may_be_resent: bool) -> None:
@@ -180,3 +178,10 @@ class TransferFigures:
                 user.overhead = exchange.sent_bytes - variable
             if exchange.flags == 0 and not exchange.connections and not exchange.error:
                 user.head_size = exchange.sent_bytes
+
+
+def address_name(user: User, address: str) -> str:
+    """The address that libcurl gives, or `unix:PATH`: of a socket's path it gives the beginning only."""
+    request = user.configured
+    path = request.settings.unix_socket if request is not None else ""
+    return f"unix:{path}" if path else address

@@ -35,6 +35,10 @@ class Answer:
     error: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    attempts: int = 1
+    connections: int = 0
+    received_bytes: int = 0
+    flags: int = 0
 
 
 class FakeTransport:
@@ -93,7 +97,8 @@ class FakeTransport:
             exchange.done_ns = clock.now_ns
             exchange.status, exchange.error = answer.status, answer.error
             exchange.headers, exchange.body = answer.headers, answer.body
-            exchange.flags = 0
+            exchange.attempts, exchange.connections = answer.attempts, answer.connections
+            exchange.received_bytes, exchange.flags = answer.received_bytes, answer.flags
             ended.append(exchange)
             self.log.append("done")
         return ended
@@ -126,6 +131,8 @@ class Row:
     flags: int
     attempts: int
     received_bytes: int
+    connections: int
+    earlier_us: int
 
 
 class FakeRecorder:

@@ -252,8 +252,7 @@ def test_what_outlasts_graceful_stop_is_cut_and_recorded_as_interrupted() -> Non
 def test_a_cut_row_holds_nothing_of_the_request_before_it() -> None:
     def answer(exchange: Exchange) -> Answer:
         if exchange.iteration == 1:
-            exchange.received_bytes, exchange.attempts = 1000, 2
-            return Answer()
+            return Answer(received_bytes=1000, attempts=2)
         return Answer(after_ns=3600 * SECOND)
 
     run = Run([load_of(duration="1s", graceful_stop="1s")], answer=answer)

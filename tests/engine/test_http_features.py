@@ -1,0 +1,728 @@
+"""Cookies, redirects, authentication, proxies, addresses, uploads, compression: what goes over the wire, and what
+is told of it. The servers are raw sockets, so what they saw is known byte for byte."""
+
+import base64
+import gzip
+import hashlib
+import hmac
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.http_harness import (
+    OK,
+    WAIT_S,
+    Connection,
+    RawServer,
+    authority,
+    finish,
+    open_client,
+    request,
+    send,
+    serving,
+    settings,
+    until,
+    user,
+)
+from perfcore.engine.http_client import HttpClient
+from perfcore.engine.transport import Exchange, Request
+from perfcore.engine.upload import HELD_BYTES, HeldPiece, Upload, open_piece
+from perfcore.metrics.outcomes import ERROR_KINDS
+from perfcore.metrics.samples import CONNECTED, RESENT
+
+
+def answer(status: int = 200, body: bytes = b"ok", **headers: str) -> bytes:
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([f"HTTP/1.1 {status} X", *lines, f"Content-Length: {len(body)}"])
+    return head.encode() + b"\r\n\r\n" + body
+
+
+class Site:
+    """Answers by path, and remembers every request in full."""
+
+    def __init__(self, **routes: "bytes | Callable[[bytes], bytes]") -> None:
+        self.routes = {f"/{path}": reply for path, reply in routes.items()}
+        self.seen: list[bytes] = []
+
+    def __call__(self, connection: Connection) -> None:
+        while (got := connection.read_request()) is not None:
+            self.seen.append(got)
+            reply = self.routes.get(got.split(b" ")[1].decode().partition("?")[0], OK)
+            connection.send(reply(got) if callable(reply) else reply)
+
+    def headers(self, name: str) -> list[list[str]]:
+        """The values of this header in each request."""
+        wanted = name.lower()
+        found = []
+        for got in self.seen:
+            lines = got.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+            found.append(
+                [line.partition(":")[2].strip() for line in lines if line.lower().startswith(f"{wanted}:")]
+            )
+        return found
+
+
+@contextmanager
+def site(**routes: "bytes | Callable[[bytes], bytes]") -> Iterator[tuple[Site, RawServer, HttpClient]]:
+    served = Site(**routes)
+    with serving(served) as server, open_client() as client:
+        yield served, server, client
+
+
+def outcome(exchange: Exchange) -> tuple[str, int]:
+    return ERROR_KINDS[exchange.error], exchange.status
+
+
+# -- redirects -------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_followed_as_attempts_of_one_request() -> None:
+    with site(a=answer(302, b"moved", Location="/b"), b=answer(302, b"again", Location="/c")) as (
+        served,
+        server,
+        client,
+    ):
+        exchange = user()
+        for turn in range(2):
+            send(client, exchange, request(f"{server.url}/a", follow_redirects=True))
+            assert outcome(exchange) == ("", 200)
+            assert exchange.attempts == 3
+            assert (exchange.connections, exchange.flags) == ((1, CONNECTED) if turn == 0 else (0, 0))
+            assert exchange.received_bytes == sum(
+                map(len, (*(served.routes[path] for path in ("/a", "/b")), OK))  # type: ignore[arg-type]
+            )
+            assert exchange.sent_bytes == sum(map(len, served.seen[-3:]))
+            assert exchange.earlier_us > 0
+        assert len(served.seen) == 6
+        assert client.addresses() == {0: {"127.0.0.1": {"connections": 1, "requests": 6}}}
+
+
+def test_without_follow_redirects_a_redirect_is_an_answer() -> None:
+    with site(a=answer(302, Location="/b")) as (served, server, client):
+        exchange = send(client, user(), request(f"{server.url}/a"))
+        assert (outcome(exchange), exchange.attempts) == (("", 302), 1)
+        assert client.location(exchange) == f"{server.url}/b"
+
+
+def test_a_loop_ends_at_max_redirects() -> None:
+    with site(a=answer(302, Location="/a")) as (served, server, client):
+        exchange = send(client, user(), request(f"{server.url}/a", follow_redirects=True, max_redirects=3))
+        assert outcome(exchange) == ("too_many_redirects", 0)
+        assert (exchange.attempts, len(served.seen)) == (4, 4)
+        assert "3 redirects" in exchange.error_text
+        assert f"{server.url}/a" in exchange.error_text
+
+
+@pytest.mark.parametrize("elsewhere", ["ftp://127.0.0.1/x", "file:///etc/hostname", "gopher://127.0.0.1/"])
+def test_a_redirect_to_anything_but_http_is_not_followed(elsewhere: str) -> None:
+    with site(a=answer(302, Location=elsewhere)) as (_, server, client):
+        exchange = send(client, user(), request(f"{server.url}/a", follow_redirects=True))
+        assert (outcome(exchange), exchange.attempts) == (("", 302), 1)
+
+
+def test_credentials_are_not_carried_to_another_host() -> None:
+    there = Site()
+    with serving(there) as other:
+        elsewhere = answer(307, Location=f"http://localhost:{other.port}/x")
+        with site(a=elsewhere) as (served, server, client):
+            sent = request(
+                f"{server.url}/a",
+                "POST",
+                headers=["Authorization: Bearer t", "X-Api-Key: k", "Cookie: own=1", "Accept-Language: de"],
+                body=b"abc",
+                follow_redirects=True,
+                cookies=True,
+            )
+            exchange = user()
+            for _ in range(2):
+                assert outcome(send(client, exchange, sent)) == ("", 200)
+            for name in ("Authorization", "X-Api-Key", "Cookie"):
+                assert there.headers(name) == [[], []]
+                assert all(values for values in served.headers(name))
+            assert there.headers("Accept-Language") == [["de"], ["de"]]
+            assert [got.partition(b"\r\n\r\n")[2] for got in there.seen] == [b"abc", b"abc"]
+            assert exchange.attempts == 2
+
+
+def test_the_time_limit_is_that_of_all_hops_together() -> None:
+    hops = 0
+
+    def slow(_got: bytes) -> bytes:
+        nonlocal hops
+        hops += 1
+        threading.Event().wait(0.08)
+        return answer(302, Location="/a")
+
+    with site(a=slow) as (_, server, client):
+        exchange = send(
+            client,
+            user(),
+            request(f"{server.url}/a", follow_redirects=True, max_redirects=100, timeout_s=0.3),
+        )
+        assert outcome(exchange) == ("timeout", 0)
+        assert 1 < hops < 6
+
+
+def test_an_answer_that_was_followed_is_not_kept() -> None:
+    with site(a=answer(302, b"moved", Location="/b"), b=answer(200, b"found")) as (_, server, client):
+        sent = request(f"{server.url}/a", follow_redirects=True, keep_body=True, keep_headers=True)
+        exchange = send(client, user(), sent)
+        assert exchange.body == b"found"
+        assert "location" not in exchange.headers
+
+
+def test_a_redirect_to_a_closed_port_fails_as_the_hop_did() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with site(a=answer(302, Location=f"http://127.0.0.1:{port}/")) as (served, server, client):
+        exchange = send(client, user(), request(f"{server.url}/a", follow_redirects=True))
+        assert outcome(exchange) == ("refused", 0)
+        assert exchange.attempts == len(served.seen) == 1
+
+
+# -- cookies -----------------------------------------------------------------------------------------------------
+
+
+def test_each_user_has_a_jar_of_its_own() -> None:
+    numbers = iter(range(1, 9))
+    with site(set=lambda _got: answer(Set_Cookie=f"sid={next(numbers)}; Path=/")) as (served, server, client):
+        sent = request(f"{server.url}/set", cookies=True)
+        shown = request(f"{server.url}/show", cookies=True)
+        users = [user(1), user(2)]
+        for one in users:
+            send(client, one, sent)
+        for one in users:
+            send(client, one, shown)
+        assert served.headers("Cookie") == [[], [], ["sid=1"], ["sid=2"]]
+
+
+def test_a_cookie_of_the_suite_and_those_of_the_jar_are_one_header() -> None:
+    with site(a=answer(Set_Cookie="sid=1; Path=/")) as (served, server, client):
+        exchange = user()
+        for _ in range(2):
+            send(client, exchange, request(f"{server.url}/a", cookies=True, headers=["Cookie: own=2"]))
+        assert served.headers("Cookie") == [["own=2"], ["sid=1; own=2"]]
+
+
+def test_without_cookies_none_is_kept() -> None:
+    with site(a=answer(Set_Cookie="sid=1; Path=/")) as (served, server, client):
+        exchange = user()
+        for _ in range(2):
+            send(client, exchange, request(f"{server.url}/a"))
+        assert served.headers("Cookie") == [[], []]
+
+
+def test_growing_cookies_are_no_resends() -> None:
+    sizes = iter([2000, 10, 5000, 1, 8000, 3])
+
+    def reply(_got: bytes) -> bytes:
+        return answer(Set_Cookie=f"c={'x' * next(sizes)}; Path=/", Connection="close")
+
+    with site(a=reply) as (_, server, client):
+        exchange, sent = user(), request(f"{server.url}/a", cookies=True)
+        for _ in range(6):
+            send(client, exchange, sent)
+            assert (exchange.attempts, exchange.flags & RESENT, exchange.connections) == (1, 0, 1)
+
+
+# -- authentication ------------------------------------------------------------------------------------------------
+
+
+def digest_site(nonces: list[str], password: str = "p") -> Callable[[bytes], bytes]:
+    """RFC 7616 with MD5: an answer of 401 unless the response fits one of the nonces given out."""
+
+    def reply(got: bytes) -> bytes:
+        method, uri = got.decode("latin-1").split(" ")[:2]
+        found = re.search(rb"\r\nAuthorization: Digest (.*)\r\n", got)
+        if found:
+            given = dict(re.findall(r'(\w+)="?([^",]*)"?', found[1].decode()))
+            md5 = lambda text: hashlib.md5(text.encode()).hexdigest()  # noqa: E731
+            secret, what = md5(f"u:r:{password}"), md5(f"{method}:{uri}")
+            right = md5(f"{secret}:{given['nonce']}:{given['nc']}:{given['cnonce']}:{given['qop']}:{what}")
+            if given["nonce"] == nonces[-1] and given["response"] == right:
+                return OK
+        nonces.append(f"nonce{len(nonces)}")
+        challenge = f'Digest realm="r", nonce="{nonces[-1]}", qop="auth"'
+        return answer(401, b"who are you?", WWW_Authenticate=challenge)
+
+    return reply
+
+
+def digest(url: str, method: str = "GET", body: bytes | None = None, password: str = "p") -> Request:
+    return Request(settings(method, auth_scheme="digest"), url, [], body, ("u", password))
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"some text"), ("PUT", b"")])
+def test_digest_takes_two_attempts_at_first_and_one_afterwards(method: str, body: bytes | None) -> None:
+    with site(a=digest_site([])) as (served, server, client):
+        exchange, sent = user(), digest(f"{server.url}/a", method, body)
+        attempts = []
+        for _ in range(3):
+            send(client, exchange, sent)
+            assert (outcome(exchange), exchange.flags & RESENT) == (("", 200), 0)
+            attempts.append(exchange.attempts)
+        assert attempts == [2, 1, 1]
+        assert len(served.seen) == 4
+        assert served.seen[-1].partition(b"\r\n\r\n")[2] == (body or b"")
+
+
+def test_a_wrong_digest_password_is_a_401_and_no_resend() -> None:
+    with site(a=digest_site([])) as (served, server, client):
+        exchange, sent = user(), digest(f"{server.url}/a", password="wrong")
+        send(client, exchange, sent)
+        assert outcome(exchange) == ("", 401)
+        assert (exchange.attempts, exchange.flags & RESENT) == (len(served.seen), 0)
+
+
+def test_the_body_of_a_round_is_not_kept_with_the_answer() -> None:
+    with site(a=digest_site([])) as (_, server, client):
+        sent = Request(
+            settings(auth_scheme="digest", keep_body=True, keep_headers=True),
+            f"{server.url}/a",
+            [],
+            None,
+            ("u", "p"),
+        )
+        exchange = send(client, user(), sent)
+        assert exchange.body == b"ok"
+        assert "www-authenticate" not in exchange.headers
+
+
+def test_aws_signatures_are_those_of_the_published_algorithm() -> None:
+    with site() as (served, server, client):
+        sent = Request(
+            settings("POST", auth_scheme="aws_sigv4", aws_scope="eu-west-1:execute-api"),
+            f"{server.url}/things?b=2&a=1",
+            ["Content-Type: application/json", "X-Own: yes"],
+            b'{"n": 1}',
+            ("AKID", "SECRET"),
+        )
+        exchange = user()
+        for _ in range(2):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert exchange.attempts == 1
+            assert_signed_by("SECRET", served.seen[-1])
+
+
+def assert_signed_by(secret: str, got: bytes) -> None:
+    """The signature is what AWS Signature Version 4 makes of the request as it arrived."""
+    head, _, body = got.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
+    found = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=AKID/(.*), SignedHeaders=(.*), Signature=(\w+)",
+        headers["authorization"],
+    )
+    assert found
+    scope, signed, signature = found.groups()
+    path, _, query = target.partition("?")
+    canonical = "\n".join(
+        [
+            method,
+            path,
+            "&".join(sorted(query.split("&"))),
+            *(f"{name}:{headers[name]}" for name in signed.split(";")),
+            "",
+            signed,
+            hashlib.sha256(body).hexdigest(),
+        ]
+    )
+    to_sign = "\n".join(
+        ["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
+    )
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    assert hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest() == signature
+    assert "x-own" in signed.split(";")
+
+
+def test_negotiate_without_a_ticket_ends_as_the_servers_401() -> None:
+    with site(a=answer(401, b"", WWW_Authenticate="Negotiate")) as (served, server, client):
+        sent = Request(settings(auth_scheme="negotiate"), f"{server.url}/a", [], None, ("", ""))
+        exchange = send(client, user(), sent)
+        assert outcome(exchange) == ("", 401)
+        assert exchange.attempts == len(served.seen)
+
+
+# -- proxies, addresses, sockets -----------------------------------------------------------------------------------
+
+
+class Proxy:
+    """Forwards requests in absolute form, and tunnels for CONNECT; asks for `authorization` if it has one."""
+
+    def __init__(self, authorization: str | None = None, refuses: int | None = None) -> None:
+        self._authorization = authorization
+        self._refuses = refuses
+        self.heads: list[bytes] = []
+
+    def __call__(self, connection: Connection) -> None:
+        while (got := connection.read_request()) is not None:
+            self.heads.append(got)
+            if self._refuses:
+                connection.send(answer(self._refuses, b"no"))
+                return
+            if self._authorization and f"Proxy-Authorization: {self._authorization}".encode() not in got:
+                connection.send(answer(407, b"", Proxy_Authenticate="Basic realm=x"))
+                continue
+            method, target = got.decode("latin-1").split(" ")[:2]
+            if method == "CONNECT":
+                self._tunnel(connection, target)
+                return
+            host, _, port = target.removeprefix("http://").partition("/")[0].partition(":")
+            with socket.create_connection((host, int(port)), WAIT_S) as server:
+                server.sendall(got)
+                connection.send(server.recv(65536))
+
+    def _tunnel(self, connection: Connection, target: str) -> None:
+        host, _, port = target.partition(":")
+        with socket.create_connection((host, int(port)), WAIT_S) as server:
+            connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pipe, args=(server, connection.socket), daemon=True)
+            back.start()
+            _pipe(connection.socket, server)
+            back.join(WAIT_S)
+
+
+def _pipe(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while part := source.recv(65536):
+            sink.sendall(part)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def test_plain_requests_go_through_a_proxy_in_absolute_form() -> None:
+    proxy = Proxy()
+    with serving(proxy) as at, site() as (served, server, client):
+        exchange, sent = user(), request(f"{server.url}/x", proxy=at.url)
+        for turn in range(2):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert (exchange.attempts, exchange.connections) == (1, int(turn == 0))
+        assert [head.split(b"\r\n")[0] for head in proxy.heads] == [
+            f"GET {server.url}/x HTTP/1.1".encode()
+        ] * 2
+        assert len(served.seen) == 2
+
+
+def test_a_proxy_is_told_its_user_and_password_and_the_server_is_not(tmp_path: Path) -> None:
+    tls, ca = authority(tmp_path)
+    secret = base64.b64encode(b"me:pa ss").decode()
+    proxy, served = Proxy(f"Basic {secret}"), Site()
+    with serving(proxy) as at, serving(served, tls) as server, open_client() as client:
+        sent = request(
+            f"{server.url}/x", proxy=f"http://me:pa%20ss@127.0.0.1:{at.port}", tls_ca=ca, keep_headers=True
+        )
+        exchange = user()
+        for turn in range(2):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert exchange.attempts == 1
+            assert exchange.tls_us > 0 or turn == 1
+        assert len(served.seen) == 2
+        assert not any(secret.encode() in got for got in served.seen)
+        assert proxy.heads[0].startswith(b"CONNECT 127.0.0.1:")
+        assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, "unreachable"), (407, "unreachable"), (502, "unreachable")]
+)
+def test_a_proxy_that_refuses_the_tunnel_leaves_the_server_unreachable(
+    tmp_path: Path, status: int, kind: str
+) -> None:
+    tls, ca = authority(tmp_path)
+    with serving(Proxy(refuses=status)) as at, serving(Site(), tls) as server, open_client() as client:
+        exchange = send(client, user(), request(f"{server.url}/x", proxy=at.url, tls_ca=ca))
+        assert outcome(exchange) == (kind, 0)
+        assert exchange.attempts == 0
+        assert str(status) in exchange.error_text
+
+
+def test_a_proxy_that_is_not_there_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with site() as (served, server, client):
+        exchange = send(client, user(), request(server.url, proxy=f"http://127.0.0.1:{port}"))
+        assert (outcome(exchange), exchange.attempts, served.seen) == (("refused", 0), 0, [])
+
+
+def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+    proxy = Proxy()
+    with serving(proxy) as at, site() as (_, server, client):
+        assert outcome(send(client, user(), request(server.url))) == ("", 200)
+        assert outcome(send(client, user(), request(server.url, proxy=at.url))) == ("", 200)
+        assert len(proxy.heads) == 1
+
+
+def test_resolve_names_the_address_and_the_host_stays() -> None:
+    with site() as (served, server, client):
+        sent = request(f"http://api.invalid:{server.port}/", resolve={"api.invalid": "127.0.0.1"})
+        exchange = send(client, user(), sent)
+        assert outcome(exchange) == ("", 200)
+        assert served.headers("Host") == [[f"api.invalid:{server.port}"]]
+        assert client.addresses() == {0: {"127.0.0.1": {"connections": 1, "requests": 1}}}
+
+
+@pytest.mark.parametrize("select", ["round_robin", "random"])
+def test_users_are_spread_over_the_addresses_of_a_name(select: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+    monkeypatch.setattr(
+        "perfcore.engine.address_choice.socket.getaddrinfo",
+        lambda *_a, **_k: [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses
+        ],
+    )
+    served = Site()
+    with serving_everywhere(served) as port, open_client() as client:
+        sent = request(f"http://many.invalid:{port}/", dns_select=select)
+        for number in range(1, 13):
+            exchange = user(number)
+            for _ in range(2):  # the second on the first's connection
+                assert outcome(send(client, exchange, sent)) == ("", 200)
+        counted = client.addresses()[0]
+        assert sum(counts["connections"] for counts in counted.values()) == 12
+        if select == "round_robin":
+            assert counted == {address: {"connections": 3, "requests": 6} for address in addresses}
+        else:
+            assert len(counted) > 1
+
+
+@contextmanager
+def serving_everywhere(served: Callable[[Connection], None]) -> Iterator[int]:
+    """On all addresses of the loopback network."""
+    server = RawServer(served)
+    server.close()
+    server = RawServer.__new__(RawServer)
+    server._serve, server._tls, server.requests = served, None, 0  # type: ignore[attr-defined]
+    server.listener = socket.create_server(("0.0.0.0", 0), backlog=64)
+    server.connections, server.errors = [], []
+    server._threads = [threading.Thread(target=server._accept, daemon=True)]
+    server._threads[0].start()
+    try:
+        yield server.port
+    finally:
+        server.close()
+
+
+def test_users_connect_from_the_local_addresses_in_turn() -> None:
+    with site() as (_, server, client):
+        sent = request(server.url, local_addresses=("127.0.0.2", "127.0.0.3"))
+        for number in range(1, 5):
+            assert outcome(send(client, user(number), sent)) == ("", 200)
+        froms = [connection.socket.getpeername()[0] for connection in server.connections]
+        assert froms == ["127.0.0.2", "127.0.0.3"] * 2
+
+
+def test_a_unix_socket_is_spoken_to_and_named_in_the_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "server.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        seen = []
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            connection = Connection(accepted, 1)
+            while (got := connection.read_request()) is not None:
+                seen.append(got)
+                connection.send(OK)
+            accepted.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with open_client() as client:
+            exchange, sent = user(), request("http://app.example/x", unix_socket=str(path))
+            for _ in range(2):
+                assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert client.addresses() == {0: {f"unix:{path}": {"connections": 1, "requests": 2}}}
+        thread.join(WAIT_S)
+        assert b"Host: app.example\r\n" in seen[0]
+
+
+def test_a_unix_socket_that_nobody_listens_on_is_refused(tmp_path: Path) -> None:
+    with open_client() as client:
+        exchange = send(client, user(), request("http://app/", unix_socket=str(tmp_path / "none")))
+        assert outcome(exchange)[0] in ("refused", "unreachable")
+
+
+# -- connections before the start --------------------------------------------------------------------------------
+
+
+def test_preconnected_users_send_their_first_request_on_a_connection_that_stands() -> None:
+    with site() as (served, server, client):
+        client.preconnect([server.url] * 3, 5.0)
+        until(lambda: len(server.connections) == 3)
+        assert served.seen == []
+        sent = request(server.url, preconnect=True)
+        for number in range(1, 4):
+            exchange = send(client, user(number), sent)
+            assert outcome(exchange) == ("", 200)
+            # It is counted as a connection, and cost this request nothing.
+            assert (exchange.connections, exchange.flags, exchange.connect_us) == (1, 0, 0)
+        assert len(server.connections) == 3
+        assert send(client, user(4), sent).flags == CONNECTED
+
+
+def test_a_standing_connection_goes_on_with_tls(tmp_path: Path) -> None:
+    tls, ca = authority(tmp_path)
+    with serving(Site(), tls) as server, open_client() as client:
+        client.preconnect([server.url], 5.0)
+        exchange = send(client, user(), request(server.url, preconnect=True, tls_ca=ca))
+        assert outcome(exchange) == ("", 200)
+        assert (exchange.connections, exchange.connect_us) == (1, 0)
+        assert exchange.tls_us > 0
+        assert len(server.connections) == 1
+
+
+def test_connections_that_cannot_be_made_are_left_to_the_requests() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with open_client() as client:
+        client.preconnect([f"http://127.0.0.1:{port}/", "http://nowhere.invalid/"], 2.0)
+        exchange = send(client, user(), request(f"http://127.0.0.1:{port}/", preconnect=True))
+        assert outcome(exchange) == ("refused", 0)
+
+
+def test_a_standing_connection_that_the_server_closed_is_not_used() -> None:
+    first = True
+
+    def serve(connection: Connection) -> None:
+        nonlocal first
+        if first:
+            first = False
+            return
+        while connection.read_request() is not None:
+            connection.send(OK)
+
+    with serving(serve) as server, open_client() as client:
+        client.preconnect([server.url], 5.0)
+        standing = next(iter(client._preconnection._standing.values()))[0]
+        from perfcore.engine.poller import is_readable
+
+        until(lambda: is_readable(standing.fileno()))
+        exchange = send(client, user(), request(server.url, preconnect=True))
+        assert (outcome(exchange), exchange.flags) == (("", 200), CONNECTED)
+
+
+# -- bodies --------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_upload_arrives_whole_and_twice_where_it_is_sent_again(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    content = bytes(range(256)) * 4096 * 17
+    assert len(content) > HELD_BYTES
+    path.write_bytes(content)
+    whole = b"<head>" + content + b"<tail>"
+    upload = Upload([HeldPiece(b"<head>"), open_piece(path), HeldPiece(b"<tail>")])
+    with site(a=answer(307, Location="/b"), d=digest_site([])) as (served, server, client):
+        exchange = user()
+        sent = Request(settings("PUT", follow_redirects=True), f"{server.url}/a", [], upload)
+        assert outcome(send(client, exchange, sent)) == ("", 200)
+        assert [got.partition(b"\r\n\r\n")[2] == whole for got in served.seen] == [True, True]
+        assert exchange.sent_bytes == sum(map(len, served.seen))
+        sent = Request(settings("POST", auth_scheme="digest"), f"{server.url}/d", [], upload, ("u", "p"))
+        assert outcome(send(client, user(2), sent)) == ("", 200)
+        assert served.seen[-1].partition(b"\r\n\r\n")[2] == whole
+        assert served.headers("Expect") == [[]] * len(served.seen)
+
+
+def test_a_file_that_became_shorter_fails_the_request_and_not_the_worker(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * 1000)
+    upload = Upload([open_piece(path)])
+    path.write_bytes(b"x" * 10)
+    with site() as (served, server, client):
+        exchange = send(client, user(), Request(settings("POST"), server.url, [], upload))
+        assert exchange.error
+        assert outcome(send(client, exchange, request(server.url))) == ("", 200)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5, 6, 7, 14, 15])
+def test_an_upload_is_read_from_anywhere(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "piece"
+    path.write_bytes(b"FILEFILE")
+    upload = Upload([HeldPiece(b"<head>"), HeldPiece(b""), open_piece(path), HeldPiece(b">")])
+    whole = b"<head>FILEFILE>"
+    assert len(upload) == len(whole)
+    read = b""
+    while part := upload.read_at(offset + len(read), 3):
+        read += part
+    assert read == whole[offset:]
+
+
+def test_a_compressed_answer_is_decoded_and_counted_as_it_came() -> None:
+    plain = b"perfcore " * 1000
+    packed = gzip.compress(plain)
+    with site(a=answer(200, packed, Content_Encoding="gzip")) as (served, server, client):
+        exchange, sent = user(), request(f"{server.url}/a", compressed=True, keep_body=True)
+        for _ in range(2):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert exchange.body == plain
+            assert exchange.received_bytes == len(served.routes["/a"])  # type: ignore[arg-type]
+        assert "gzip" in served.headers("Accept-Encoding")[0][0]
+        exchange = send(client, user(), request(f"{server.url}/a", keep_body=True))
+        assert exchange.body == packed
+        assert served.headers("Accept-Encoding")[-1] == []
+
+
+def test_broken_compression_is_a_bad_response() -> None:
+    broken = answer(200, b"this is no gzip at all", Content_Encoding="gzip")
+    with site(a=broken) as (_, server, client):
+        exchange = send(client, user(), request(f"{server.url}/a", compressed=True))
+        assert outcome(exchange) == ("bad_response", 0)
+
+
+# -- what goes together ----------------------------------------------------------------------------------------------
+
+
+def test_a_dead_connection_is_a_resend_for_counted_users_too() -> None:
+    kept = threading.Event()
+
+    def serve(connection: Connection) -> None:
+        while connection.read_request() is not None:
+            if connection.number == 1 and kept.is_set():
+                return  # closes instead of an answer
+            connection.send(OK)
+            kept.set()
+
+    with serving(serve) as server, open_client() as client:
+        exchange, sent = user(), request(server.url, cookies=True)
+        send(client, exchange, sent)
+        send(client, exchange, sent)
+        assert outcome(exchange) == ("", 200)
+        assert (exchange.attempts, exchange.flags & RESENT, exchange.connections) == (2, RESENT, 1)
+
+
+def test_a_request_that_could_not_be_sent_is_no_attempt() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with open_client() as client:
+        for changes in ({}, {"cookies": True}):
+            exchange = send(client, user(), request(f"http://127.0.0.1:{port}/", **changes))
+            assert (outcome(exchange), exchange.attempts, exchange.connections) == (("refused", 0), 0, 0)
+
+
+def test_many_users_with_everything_at_once_are_counted_exactly() -> None:
+    with site(a=answer(302, Location="/b", Set_Cookie="s=1; Path=/")) as (served, server, client):
+        sent = request(f"{server.url}/a", follow_redirects=True, cookies=True, compressed=True)
+        users = [user(number) for number in range(1, 101)]
+        attempts = connections = 0
+        for _ in range(5):
+            for one in users:
+                one.request = sent
+                client.start(one, sent)
+            for done in finish(client, len(users)):
+                assert outcome(done) == ("", 200)
+                attempts += done.attempts
+                connections += done.connections
+        assert (attempts, connections) == (len(served.seen), len(server.connections)) == (1000, 100)
