@@ -57,6 +57,8 @@ def error_code(
     if curl_code == _COULDNT_CONNECT:
         return CODE[_BY_ERRNO.get(os_errno, "unreachable")]
     if curl_code in (_SEND_ERROR, _RECV_ERROR):
+        if not connected and text.startswith("Failed to connect"):  # over UDP it is sending that meets a closed port
+            return CODE[_BY_ERRNO.get(os_errno, "unreachable")]
         return CODE[_broken_off(os_errno, text, answer_began) if connected or not is_tls else "tls"]
     if curl_code in _BY_CODE:
         return _BY_CODE[curl_code]

@@ -1,0 +1,224 @@
+"""HTTP/2 and HTTP/3 against servers of somebody else's, and client certificates against nginx."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from nginx_process import Nginx, running_nginx
+
+from engine.http_harness import WAIT_S, finish, open_client, request, send, user
+from perfcore.engine.transport import Exchange
+from perfcore.metrics.outcomes import ERROR_KINDS
+from perfcore.metrics.samples import CONNECTED
+
+ANSWER = "location / { default_type text/plain; return 200 'hello'; }"
+TLS_2 = "server { listen 127.0.0.1:{port} ssl http2; {tls} keepalive_requests 50; " + ANSWER + "}"
+PLAIN_2 = "server { listen 127.0.0.1:{port} http2; " + ANSWER + "}"
+TLS_1 = "server { listen 127.0.0.1:{port} ssl; {tls}" + ANSWER + "}"
+CLIENTS = TLS_1.replace("{tls}", "{tls} ssl_client_certificate {folder}/ca.pem; ssl_verify_client on;")
+
+
+@contextlib.contextmanager
+def nginx(tmp_path: Path, servers: str) -> Iterator[Nginx]:
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
+        str(folder / "server.pem")
+    )
+    client = ca.issue_cert("perfcore@example.com", common_name="perfcore")
+    client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
+    client.private_key_pem.write_to_path(str(folder / "client.key"))
+    with running_nginx(folder, servers) as running:
+        yield running
+
+
+def outcome(exchange: Exchange) -> tuple[str, int]:
+    return ERROR_KINDS[exchange.error], exchange.status
+
+
+@pytest.mark.debian("nginx")
+@pytest.mark.parametrize("version", ["auto", "2"])
+def test_http_2_over_tls_is_counted_as_nginx_counts_it(tmp_path: Path, version: str) -> None:
+    with nginx(tmp_path, TLS_2) as server, open_client() as client:
+        sent = request(
+            f"https://127.0.0.1:{server.port}/run",
+            http_version=version,
+            tls_ca=server.ca_file,
+            keep_body=True,
+        )
+        users = [user(number) for number in range(1, 9)]
+        attempts = connections = 0
+        for _ in range(120):  # nginx ends a connection after 50 requests
+            for one in users:
+                one.request = sent
+                client.start(one, sent)
+            for done in finish(client, len(users)):
+                assert outcome(done) == ("", 200)
+                attempts += done.attempts
+                connections += done.connections
+        log = server.wait_for_log(attempts)
+        assert {line[2] for line in log} == {"HTTP/2.0"}
+        assert len(log) == attempts == 960
+        assert connections == 8 * 3
+
+
+@pytest.mark.debian("nginx")
+def test_a_connection_of_http_2_is_kept_though_the_server_speaks_while_it_is_idle(tmp_path: Path) -> None:
+    with nginx(tmp_path, TLS_2) as server, open_client() as client:
+        sent = request(f"https://127.0.0.1:{server.port}/", http_version="2", tls_ca=server.ca_file)
+        exchange = user()
+        flags = []
+        for _ in range(5):
+            send(client, exchange, sent)
+            flags.append(exchange.flags)
+            client.poll(0.02)  # what nginx says of settings and windows comes in here
+        assert flags == [CONNECTED, 0, 0, 0, 0]
+
+
+@pytest.mark.debian("nginx")
+def test_http_2_without_tls_needs_prior_knowledge(tmp_path: Path) -> None:
+    with nginx(tmp_path, PLAIN_2) as server, open_client() as client:
+        sent = request(f"http://127.0.0.1:{server.port}/run", http_version="2-prior-knowledge")
+        exchange = user()
+        for _ in range(3):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert exchange.attempts == 1
+        assert {line[2] for line in server.wait_for_log(3)} == {"HTTP/2.0"}
+
+
+@pytest.mark.debian("nginx")
+@pytest.mark.parametrize("version", ["auto", "1.1", "2"])
+def test_a_server_that_knows_http_1_1_only_is_spoken_to_in_it(tmp_path: Path, version: str) -> None:
+    with nginx(tmp_path, TLS_1) as server, open_client() as client:
+        sent = request(f"https://127.0.0.1:{server.port}/run", http_version=version, tls_ca=server.ca_file)
+        assert outcome(send(client, user(), sent)) == ("", 200)
+        assert server.wait_for_log(1)[0][2] == "HTTP/1.1"
+
+
+@pytest.mark.debian("nginx")
+def test_http_1_1_is_kept_to_where_the_server_offers_more(tmp_path: Path) -> None:
+    with nginx(tmp_path, TLS_2) as server, open_client() as client:
+        sent = request(f"https://127.0.0.1:{server.port}/run", http_version="1.1", tls_ca=server.ca_file)
+        assert outcome(send(client, user(), sent)) == ("", 200)
+        assert server.wait_for_log(1)[0][2] == "HTTP/1.1"
+
+
+@pytest.mark.debian("nginx")
+def test_a_client_certificate_is_shown_to_a_server_that_asks_for_one(tmp_path: Path) -> None:
+    with nginx(tmp_path, CLIENTS) as server, open_client() as client:
+        url = f"https://127.0.0.1:{server.port}/run"
+        folder = server.folder
+        shown = request(
+            url, tls_ca=server.ca_file, tls_cert=folder / "client.pem", tls_key=folder / "client.key"
+        )
+        exchange = user()
+        for _ in range(2):
+            assert outcome(send(client, exchange, shown)) == ("", 200)
+        assert outcome(send(client, user(2), request(url, tls_ca=server.ca_file))) == ("", 400)
+        log = server.wait_for_log(3)
+        assert [line[3] for line in log] == ["200", "200", "400"]
+        assert "CN=perfcore" in log[0][4]
+        assert log[2][4] == "-"
+
+
+@pytest.mark.debian("nginx")
+def test_a_certificate_with_the_key_of_another_is_a_tls_failure(tmp_path: Path) -> None:
+    with nginx(tmp_path, CLIENTS) as server, open_client() as client:
+        other = trustme.CA().issue_cert("x@example.com")
+        other.private_key_pem.write_to_path(str(tmp_path / "other.key"))
+        sent = request(
+            f"https://127.0.0.1:{server.port}/",
+            tls_ca=server.ca_file,
+            tls_cert=server.folder / "client.pem",
+            tls_key=tmp_path / "other.key",
+        )
+        exchange = send(client, user(), sent)
+        assert outcome(exchange) == ("tls", 0)
+        assert exchange.attempts == 0
+
+
+# A server of HTTP/3 in a process of its own: it answers every request, and prints how many there were at the end.
+SERVER_3 = """
+import asyncio, sys
+from aioquic.asyncio import serve
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ProtocolNegotiated
+
+class Answering(QuicConnectionProtocol):
+    http = None
+    def quic_event_received(self, event):
+        if isinstance(event, ProtocolNegotiated):
+            self.http = H3Connection(self._quic)
+        for got in self.http.handle_event(event) if self.http else ():
+            if isinstance(got, HeadersReceived):
+                print("request", flush=True)
+                self.http.send_headers(got.stream_id, [(b":status", b"200"), (b"content-length", b"5")])
+                self.http.send_data(got.stream_id, b"hello", end_stream=True)
+                self.transmit()
+
+async def main(port, folder):
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
+    configuration.load_cert_chain(folder + "/server.pem", folder + "/server.key")
+    await serve("127.0.0.1", port, configuration=configuration, create_protocol=Answering)
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+"""
+
+
+def test_http_3_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("aioquic")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    issued = ca.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-c", textwrap.dedent(SERVER_3), str(port), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, open_client() as client:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            sent = request(
+                f"https://127.0.0.1:{port}/", http_version="3", tls_ca=tmp_path / "ca.pem", keep_body=True
+            )
+            attempts = connections = 0
+            users = [user(1), user(2)]
+            for _ in range(5):
+                for one in users:
+                    send(client, one, sent)
+                    assert (outcome(one), one.body) == (("", 200), b"hello")
+                    attempts += one.attempts
+                    connections += one.connections
+                client.poll(0.02)
+            assert (attempts, connections) == (10, 2)
+            assert [server.stdout.readline() for _ in range(10)] == ["request\n"] * 10
+        finally:
+            server.kill()
+
+
+def test_a_server_that_has_no_http_3_is_unreachable_by_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, open_client() as client:
+        start = time.monotonic()
+        sent = request(
+            f"https://127.0.0.1:{listener.getsockname()[1]}/", http_version="3", connect_timeout_s=1.0
+        )
+        exchange = send(client, user(), sent)
+        assert outcome(exchange)[0] in ("unreachable", "refused", "connect_timeout")
+        assert exchange.attempts == 0
+        assert time.monotonic() - start < WAIT_S
