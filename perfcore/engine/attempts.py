@@ -8,20 +8,23 @@ that a request goes out, which costs a Python call and nothing more.
 from collections.abc import Callable
 
 from perfcore.engine.response_keeping import KeptResponse
-from perfcore.engine.transport import Exchange, RequestSettings
+from perfcore.engine.transport import Exchange, Request, RequestSettings
+from perfcore.engine.upload import Upload
 from perfcore.metrics.samples import CONNECTED, RESENT
 
 _SCHEMES_OF_ROUNDS = frozenset({"digest", "ntlm", "negotiate"})
 
 
-def must_be_counted(settings: RequestSettings) -> bool:
+def must_be_counted(request: Request) -> bool:
     """Whether the bytes sent do not tell how often a request went out."""
+    settings = request.settings
     return bool(
         settings.auth_scheme
         or settings.cookies
         or settings.follow_redirects
         or settings.proxy
         or settings.http_version in ("2", "2-prior-knowledge", "3")
+        or isinstance(request.body, Upload)
     )
 
 
@@ -33,13 +36,13 @@ class Attempts:
         "_connections",
         "_count",
         "_counted",
+        "_first_issued_ns",
         "_goes_on",
         "_kept",
         "_note_address",
         "_received_bytes",
         "_resent",
         "_sent_bytes",
-        "first_issued_ns",
         "hops",
         "takes_rounds",
     )
@@ -51,14 +54,14 @@ class Attempts:
         self.takes_rounds = settings.auth_scheme in _SCHEMES_OF_ROUNDS
         self._kept = kept
         self._note_address = note_address
-        self.begin(0)
+        self._first_issued_ns = 0
+        self.begin()
 
-    def begin(self, issued_ns: int) -> None:
+    def begin(self) -> None:
         """A new request of the user's, or the next hop of the one under way."""
         if self._goes_on:
             self._goes_on = False
             return
-        self.first_issued_ns = issued_ns
         self.hops = 0
         self._resent = False
         self._count = self._counted = self._connections = self._received_bytes = self._sent_bytes = 0
@@ -72,6 +75,8 @@ class Attempts:
 
     def end_hop(self, exchange: Exchange) -> None:
         """The exchange holds the figures of a hop that is followed by another one."""
+        if not self.hops:
+            self._first_issued_ns = exchange.issued_ns
         self.hops += 1
         self._goes_on = True
         self._note_resent(exchange)
@@ -90,7 +95,7 @@ class Attempts:
         exchange.connections += self._connections
         exchange.received_bytes += self._received_bytes
         exchange.sent_bytes += self._sent_bytes
-        exchange.earlier_us = max(0, exchange.issued_ns - self.first_issued_ns) // 1000
+        exchange.earlier_us = (exchange.issued_ns - self._first_issued_ns) // 1000 if self.hops else 0
 
     def _note_resent(self, exchange: Exchange) -> None:
         """Each sending has an answer, but for one that was in vain and for a last one that failed."""

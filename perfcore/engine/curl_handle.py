@@ -19,6 +19,7 @@ import pycurl
 from perfcore.engine.address_choice import AddressChoice
 from perfcore.engine.attempts import Attempts
 from perfcore.engine.curl_options import set_addresses, set_local_address, set_method, set_settings, set_texts
+from perfcore.engine.preconnection import local_address
 from perfcore.engine.response_keeping import BODY_LIMIT, SAMPLE_LIMIT, KeptResponse
 from perfcore.engine.transport import Request
 from perfcore.engine.upload import Upload
@@ -118,9 +119,11 @@ class User:
         "open_sockets",
         "overhead",
         "plain",
+        "ready_for",
         "shard",
         "share",
         "sockets",
+        "takes_more",
     )
 
     def __init__(self, shard: Shard, number: int, callbacks: "Callbacks") -> None:
@@ -132,11 +135,13 @@ class User:
         self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
         self.share = _pool()
         self.configured: Request | None = None
+        self.ready_for: Request | None = None  # what can be sent again without another thought
         self.active = False
         self.address = Address()  # whom it is connected to; nobody as yet
         self.addresses: AddressChoice | None = None  # which of several the next connection goes to
         self.chosen: dict[str, str] = {}  # by host
         self.attempts: Attempts | None = None  # None: the bytes sent tell
+        self.takes_more = False  # one of these two
         self.is_framed = False  # the connection speaks HTTP/2 or 3, unasked too
         self.has_standing = False  # the socket opened last was connected before the start
         self.fd = -1  # of the socket opened last
@@ -155,13 +160,17 @@ class User:
         before = self.configured
         self.configured = request
         self.head_size = None
+        self.plain = False
         if before is None or before.settings is not request.settings:
             self._configure_settings(request, ca_file)
             if before is None:
                 # The first answer of every user is kept as a sample of a failure, should it be one.
                 self.keep_next()
-        self._read_bytes = 0
         set_texts(self.handle, request)
+
+    def rewind(self) -> None:
+        """An Upload is about to be sent from its beginning."""
+        self._read_bytes = 0
 
     def _configure_settings(self, request: Request, ca_file: str | None) -> None:
         settings, handle = request.settings, self.handle
@@ -172,9 +181,9 @@ class User:
         if self.chosen:
             set_addresses(handle, {**settings.resolve, **self.chosen})
         set_method(handle, request, self._read_body, self._seek_body)
-        if settings.local_addresses:
-            at = (self.number - 1) % len(settings.local_addresses)
-            set_local_address(handle, settings.local_addresses[at])
+        local = local_address(settings, self.number)
+        if local and not settings.preconnect:  # there the sockets are our own, and bound already
+            set_local_address(handle, local)
         self.kept.body_limit = BODY_LIMIT if settings.keep_body else SAMPLE_LIMIT
         if self.attempts is not None:
             handle.setopt(pycurl.PREREQFUNCTION, self.attempts.about_to_send)

@@ -16,7 +16,7 @@ libcurl's objects and their settings are in engine/curl_handle.py, the descripto
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -27,12 +27,12 @@ from perfcore.engine.attempts import Attempts, must_be_counted
 from perfcore.engine.curl_handle import FAR_NS, Shard, User, default_ca_file
 from perfcore.engine.curl_options import set_addresses
 from perfcore.engine.poller import READ, Poller, is_readable
-from perfcore.engine.preconnection import Preconnection
+from perfcore.engine.preconnection import Preconnection, Way, local_address, new_socket
 from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import SocketWatch, curl_events
 from perfcore.engine.transfer_figures import TransferFigures, address_name
-from perfcore.engine.transport import Exchange, Request
+from perfcore.engine.transport import Exchange, Request, RequestSettings
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import RESENT
 
@@ -68,7 +68,7 @@ class HttpClient:
         self._figures = TransferFigures(self._become_wary)
         self._note_answer = self._figures.note_answer
         self._names = NameTable()
-        self._preconnection = Preconnection(self._names)
+        self._preconnection = Preconnection()
         self._ca_file = default_ca_file()
         self._is_wary = False  # the server closes connections without saying so: look before each request
 
@@ -83,18 +83,14 @@ class HttpClient:
         user = exchange.transport_state
         if user is None:
             user = self._open(exchange, request)
-        if user.configured is not request:
-            user.configure(request, self._ca_file)
+        if user.ready_for is not request:
+            self._prepare(user, request)
         if self._is_wary and user.open_sockets:
             self._drop_if_dead(user)
-        if user.addresses is not None:
-            self._choose_address(user, request)
         shard = user.shard
         user.active = True
         shard.active += 1
         exchange.issued_ns = _clock_ns()
-        if user.attempts is not None:
-            user.attempts.begin(exchange.issued_ns)
         shard.add_handle(user.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
         if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
@@ -132,6 +128,10 @@ class HttpClient:
                     break
         if _clock_ns() >= self._wake_ns:
             self._serve_timers(completed)
+        if self._early:
+            # The next hop of a redirect that ended while it was started: its answer is handed over with it, now.
+            completed += self._early
+            self._early = []
         if self._kept:
             self._judged, self._kept = self._kept, []
         return completed
@@ -157,9 +157,22 @@ class HttpClient:
         """By test and address: the connections opened to it and the requests sent to it."""
         return self._figures.addresses()
 
-    def preconnect(self, urls: Iterable[str], timeout_s: float) -> None:
-        """Have a TCP connection stand for each of these, for the users' first requests to take."""
-        self._preconnection.connect(urls, timeout_s)
+    def preconnect(self, request: Request, users: Iterable[int], timeout_s: float) -> None:
+        """Have a TCP connection stand for each of these users, for their first requests to take."""
+        _, host, port = origin(request.url)
+        if port is not None:
+            ways = [way for number in users for way in self._first_way(request.settings, host, port, number)]
+            self._preconnection.connect(ways, timeout_s)
+
+    def _first_way(self, settings: RequestSettings, host: str, port: int, number: int) -> Iterator[Way]:
+        """From where to where a user's first connection goes; none where the name has no address."""
+        address = settings.resolve.get(host)
+        if address is None and settings.dns_select != "first":
+            address = AddressChoice(settings.dns_select, self._names, number).pick(host, port)
+        if address is None:
+            address = next(iter(self._names.addresses(host, port)), None)
+        if address is not None:
+            yield local_address(settings, number), address, port
 
     def close(self) -> None:
         for user in self._users:
@@ -288,10 +301,12 @@ class HttpClient:
         shard.users += 1
         settings = request.settings
         user = User(shard, exchange.user, self._callbacks)
-        if must_be_counted(settings):
+        if must_be_counted(request):
             user.attempts = Attempts(settings, user.kept, partial(self._note_sent_to, exchange))
+            user.takes_more = True
         if settings.dns_select != "first":
             user.addresses = AddressChoice(settings.dns_select, self._names, exchange.user)
+            user.takes_more = True
         self._users.append(user)
         self._exchange_of[user.handle] = exchange
         exchange.transport_state = user
@@ -307,6 +322,18 @@ class HttpClient:
     def _note_sent_to(self, exchange: Exchange, address: str) -> None:
         name = address_name(exchange.transport_state, address)
         self._figures.address(exchange.case, name).requests += 1
+
+    def _prepare(self, user: User, request: Request) -> None:
+        """Make the user send this request; what only some users need before each request."""
+        if user.configured is not request:
+            user.configure(request, self._ca_file)
+        if not user.takes_more:
+            user.ready_for = request
+        if user.attempts is not None:
+            user.attempts.begin()
+            user.rewind()
+        if user.addresses is not None:
+            self._choose_address(user, request)
 
     def _choose_address(self, user: User, request: Request) -> None:
         assert user.addresses is not None
@@ -349,11 +376,14 @@ class HttpClient:
     def _open_socket(self, user: User, _purpose: int, address: Any) -> socket.socket:
         """libcurl's wish for a socket to this address: one that stands, else a new one."""
         family, kind, protocol, place = address
-        standing = self._preconnection.take(place)
+        request = user.configured
+        local = local_address(request.settings, user.number) if request is not None else ""
+        standing = self._preconnection.take((local, str(place[0]), int(place[1])))
         user.has_standing = standing is not None
-        return standing or socket.socket(family, kind, protocol)
+        return standing or new_socket(family, kind, protocol, local)
 
     def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
+        user.plain = False
         user.sockets += 1
         user.open_sockets += 1
         user.fd = fd

@@ -11,45 +11,53 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from perfcore.engine.address_choice import NameTable
-from perfcore.engine.redirects import origin
+from perfcore.engine.transport import RequestSettings
 
 # So many handshakes at a time: a listener's queue is short.
 _AT_ONCE = 128
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 
-Place = tuple[str, int]  # address and port
+Way = tuple[str, str, int]
+"""From which address of this machine (empty: any), to which address and port."""
+
+
+def local_address(settings: RequestSettings, user: int) -> str:
+    """Where the user's connections come from; empty where the suite says nothing."""
+    addresses = settings.local_addresses
+    return addresses[(user - 1) % len(addresses)] if addresses else ""
+
+
+def new_socket(family: int, kind: int, protocol: int, local: str) -> socket.socket:
+    """A socket for a connection that does not stand yet. An address that cannot be bound is left to connect()."""
+    sock = socket.socket(family, kind, protocol)
+    if local:
+        with suppress(OSError):
+            # The port is chosen with the connection, so that it is free for this way and not for all.
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((local, 0))
+    return sock
 
 
 class Preconnection:
-    """Connections that nobody has taken yet, by address and port."""
+    """Connections that nobody has taken yet, by their way."""
 
-    def __init__(self, names: NameTable) -> None:
-        self._names = names
-        self._standing: dict[Place, list[socket.socket]] = {}
+    def __init__(self) -> None:
+        self._standing: dict[Way, list[socket.socket]] = {}
         self._handed: socket.socket | None = None
 
-    def connect(self, urls: Iterable[str], timeout_s: float) -> None:
-        """One connection for each URL, to the first address of its host; returns when all stand or time is over."""
+    def connect(self, ways: Iterable[Way], timeout_s: float) -> None:
+        """One connection for each; returns when all stand or the time is over."""
         deadline = time.monotonic() + timeout_s
-        places = [place for place in map(self._place, urls) if place is not None]
-        for first in range(0, len(places), _AT_ONCE):
-            opened = [(place, sock) for place in places[first : first + _AT_ONCE] if (sock := _begin(place))]
-            for place, sock in _standing(opened, deadline):
-                self._standing.setdefault(place, []).append(sock)
+        left = list(ways)
+        for first in range(0, len(left), _AT_ONCE):
+            opened = [(way, sock) for way in left[first : first + _AT_ONCE] if (sock := _begin(way))]
+            for way, sock in _standing(opened, deadline):
+                self._standing.setdefault(way, []).append(sock)
 
-    def _place(self, url: str) -> Place | None:
-        _, host, port = origin(url)
-        if port is None:
-            return None
-        addresses = self._names.addresses(host, port)
-        return (addresses[0], port) if addresses else None
-
-    def take(self, address: object) -> socket.socket | None:
-        """A connection to this address (as libcurl gives it: `(host, port, …)`), if one stands."""
+    def take(self, way: Way) -> socket.socket | None:
+        """A connection of this way, if one stands."""
         self._forget_handed()
-        standing = (
-            self._standing.get((str(address[0]), int(address[1]))) if isinstance(address, tuple) else None
-        )
+        standing = self._standing.get(way)
         while standing:
             sock = standing.pop()
             if _is_idle(sock):
@@ -72,26 +80,24 @@ class Preconnection:
         self._standing.clear()
 
 
-def _begin(place: Place) -> socket.socket | None:
-    family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _begin(way: Way) -> socket.socket | None:
+    local, address, port = way
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = new_socket(family, socket.SOCK_STREAM, 0, local)
     sock.setblocking(False)
-    with suppress(BlockingIOError):
-        try:
-            sock.connect(place)
-        except BlockingIOError:
-            raise
-        except OSError:
-            sock.close()
-            return None
+    try:
+        sock.connect((address, port))
+    except BlockingIOError:
+        pass
+    except OSError:
+        sock.close()
+        return None
     return sock
 
 
-def _standing(
-    opened: list[tuple[Place, socket.socket]], deadline: float
-) -> list[tuple[Place, socket.socket]]:
+def _standing(opened: list[tuple[Way, socket.socket]], deadline: float) -> list[tuple[Way, socket.socket]]:
     """Those that stand by the deadline; the others are closed."""
-    waiting = {sock.fileno(): (place, sock) for place, sock in opened}
+    waiting = {sock.fileno(): (way, sock) for way, sock in opened}
     poller = select.poll()
     for fd in waiting:
         poller.register(fd, select.POLLOUT)
@@ -99,11 +105,11 @@ def _standing(
     while waiting and (left_s := deadline - time.monotonic()) > 0:
         for fd, _ in poller.poll(left_s * 1000):
             poller.unregister(fd)
-            place, sock = waiting.pop(fd)
+            way, sock = waiting.pop(fd)
             if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 sock.close()
             else:
-                standing.append((place, sock))
+                standing.append((way, sock))
     for _, sock in waiting.values():
         sock.close()
     return standing

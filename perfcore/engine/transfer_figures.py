@@ -64,18 +64,20 @@ class TransferFigures:
             exchange.error = _TRUNCATED
             exchange.error_text = "the server closed the connection within the head of its answer"
             exchange.status = 0
-        if user.sockets or user.head_size is None:
-            self._note_connection(exchange, user, first_byte_us)
-        else:
+        if user.plain:
             exchange.ttfb_us = first_byte_us
             user.address.requests += 1
-            if not user.plain:
-                # What a request on a kept connection leaves at these values needs saying once.
-                user.plain = True
-                exchange.flags = exchange.connections = 0
-                exchange.attempts = 1
-                exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
-                exchange.sent_bytes = user.head_size
+        elif user.sockets or user.head_size is None:
+            self._note_connection(exchange, user, first_byte_us)
+        else:
+            # What a request on a kept connection leaves at these values needs saying once.
+            user.plain = True
+            exchange.ttfb_us = first_byte_us
+            user.address.requests += 1
+            exchange.flags = exchange.connections = 0
+            exchange.attempts = 1
+            exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
+            exchange.sent_bytes = user.head_size
 
     def note_failure(self, exchange: Exchange, user: User, curl_code: int, message: str) -> None:
         """A transfer that has failed."""

@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +23,14 @@ from typing import Any
 from perfcore.engine.failure_samples import FailureSampler
 from perfcore.engine.http_client import HttpClient
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
-from perfcore.engine.pacing import pacer_for
+from perfcore.engine.masked_traceback import mask_tracebacks_of_callbacks, masked_traceback
+from perfcore.engine.pacing import dealt, pacer_for
 from perfcore.engine.plan import RunPlan
 from perfcore.engine.poller import Poller, ask_for_exact_timers
+from perfcore.engine.process_title import name_worker
+from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.scenario import Scenario
+from perfcore.engine.transport import Exchange
 from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS, RunMemory
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
 from perfcore.suite.secrets import Masker
@@ -35,6 +38,8 @@ from perfcore.suite.secrets import Masker
 PACKET_LIMIT = 1 << 17
 # A supervisor that is held up (stopped, or in a callback of the user's) is waited for this long.
 SEND_TIMEOUT_S = 600.0
+# The supervisor waits a minute for a worker to be ready.
+LONGEST_PRECONNECT_S = 30.0
 CRASH_TEXT_LIMIT = 16_000
 _PR_SET_PDEATHSIG = 1
 
@@ -49,8 +54,9 @@ class WorkerJob:
     memory: RunMemory
     masker: Masker
     seed: int
-    sample_path: str | None  # with --samples: `{worker}` is replaced by the worker's number
+    sample_paths: Sequence[str]  # with --samples: where each worker writes, by its number
     samples_limit_bytes: int
+    rate_limit: SharedSlots | None = None  # limits.max_rate
 
 
 class SharedBudget:
@@ -85,9 +91,11 @@ def worker_main(index: int, channel: socket.socket, supervisor_pid: int, job: Wo
     become_worker(supervisor_pid)
     worker = _Worker(index, channel, job)
     try:
+        name_worker(index, job.masker.text(job.plan.suite_name))
+        mask_tracebacks_of_callbacks(job.masker)
         worker.serve()
-    except Exception:  # noqa: BLE001 - whatever it is, the supervisor is told with its traceback
-        worker.send({"crash": traceback.format_exc()[-CRASH_TEXT_LIMIT:]})
+    except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor is told with its traceback
+        worker.send({"crash": masked_traceback(error, job.masker, CRASH_TEXT_LIMIT)})
         return 1
     return 0
 
@@ -161,6 +169,7 @@ class _Worker:
             loads = [self._load(int(case), rank, of) for case, (rank, of) in message["deals"].items()]
             self._writer.touch()
             transport.rehearse()
+            self._preconnect(transport, message["deals"])
             self.send({"ready": True})
             message = self._receive()
             if "start_ns" in message:
@@ -235,7 +244,19 @@ class _Worker:
             budget=self._job.budgets.get(case_index),
             graceful_stop_ns=round(case.graceful_stop_s * 1e9),
             draw=random.Random(f"{self._job.seed}:{case_index}:worker {rank} of {of}"),
+            rate_limit=self._job.rate_limit,
+            retries=case.retries > 0,
         )
+
+    def _preconnect(self, transport: HttpClient, deals: Mapping[str, Sequence[int]]) -> None:
+        """Have connections stand for the users of the tests that want them, before the common start."""
+        for index, (rank, of) in deals.items():
+            case = self._job.plan.cases[int(index)].case
+            if case.preconnect:
+                # Of a throwaway user: where to, not what.
+                request = self._job.scenarios[int(index)].request_for(Exchange(rank + 1, int(index), None))
+                users = [at + 1 for at in dealt(case.parallel_users, rank, of)]
+                transport.preconnect(request, users, min(case.connect_timeout_s, LONGEST_PRECONNECT_S))
 
     def _set_gauges(self, loads: Sequence[CaseLoad]) -> None:
         for load in loads:
@@ -247,9 +268,9 @@ class _Worker:
     def _fold_stalled(self, rows: Rows) -> None:
         """The supervisor has left no block free: count this one here, so that nothing waits and nothing is lost."""
         memory = self._memory
-        if self._job.sample_path is not None:
+        if self._job.sample_paths:
             if self._sample_file is None:
-                path = self._job.sample_path.format(worker=self._index)
+                path = self._job.sample_paths[self._index]
                 self._sample_file = SampleFile(path, self._job.samples_limit_bytes)
             self._sample_file.write(rows)
         memory.accumulators[self._index].fold(rows)

@@ -25,8 +25,25 @@ ROUTES_HELP: Mapping[str, str] = {
     "/status/CODE": "that status, 100 to 599",
     "/bytes/N": "N bytes (10k, 1M) with a Content-Length",
     "/chunked/N?chunk=N": "N bytes in chunks",
+    "/gzip?size=N": "JSON of N bytes, compressed if the client accepts it; ?broken=1 sends no gzip",
+    "/deflate?size=N": "the same with deflate",
+    "/upload": "POST: how many bytes came, and their SHA-256",
+    "/multipart": "POST: the fields and files of a multipart/form-data body",
     "/flaky?rate=0.1&status=503": "fails for exactly that share of the requests",
     "/stall?every=10s&for=1s": "stands still for 1s of every 10s",
+    "/redirect/N, /redirect/loop": "N redirects, or endless ones; ?status=, ?absolute=1, ?to=URL for any place",
+    "/cookies": "the cookies that came; /cookies/set?name=value, /cookies/delete?name",
+    "/basic/USER/PASSWORD": "200 for these Basic credentials, else 401",
+    "/digest/USER/PASSWORD": "the same with Digest; ?algorithm=SHA-256, ?qop=, ?stale_after=N uses",
+    "/login?ttl=1h": "POST JSON with username and password: a token and a session cookie",
+    "/protected": "200 for a token or cookie of /login, else 401",
+    "/reset?after=N": "resets the connection, or does so after N bytes of a body",
+    "/hang?after=N": "never answers, or sends N bytes of a body and no more",
+    "/truncate?size=N&sent=M": "announces N bytes, sends M and closes; ?chunked=1, ?head=1",
+    "/garbage?size=N": "N bytes that are no HTTP",
+    "/slow-headers?delay_ms=MS&pieces=N": "sends the head in N pieces, MS milliseconds apart",
+    "/endless-headers?lines=N": "N header lines and no end of the head",
+    "/close?after_ms=MS": "answers, and closes the connection it promised to keep",
     "/stats": "what the target counted; POST /stats/reset begins anew",
 }
 
@@ -41,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=8080,
         metavar="N",
         help="listen on this port, 0 for any free one (default: 8080)",
+    )
+    parser.add_argument(
+        "--unix",
+        type=Path,
+        metavar="PATH",
+        help="listen on a unix socket at PATH in place of a port; it is removed at the end",
     )
     parser.add_argument(
         "--tls", action="store_true", help="speak HTTPS, with a certificate made for this run"
@@ -78,13 +101,14 @@ def build_parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. The first line on stdout is `listening on URL`, once that is true.
 
-    Returns the exit code; PerfcoreError for what the user can put right.
+    For a unix socket it is `listening on unix:PATH`. Returns the exit code; PerfcoreError for what the user can put
+    right.
     """
     if options.exit_with_parent and not _die_with_parent():
         return ExitCode.PASSED
     if options.ca_out is not None and not options.tls:
         _note(options, "--ca-out has no effect without --tls")
-    from perfcore.target.server import serve
+    from perfcore.target.listener import serve
 
     def announce(url: str) -> None:
         if options.tls and options.ca_out is None:
@@ -94,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"listening on {url}", flush=True)
 
     try:
-        serve(options.host, options.port, options.tls, options.ca_out, announce)
+        serve(options.unix or (options.host, options.port), options.tls, options.ca_out, announce)
     except BrokenPipeError:
         # Whoever was to read the address is gone, so nobody will ever connect. It also closes the moment
         # between the start of this process and _die_with_parent, in which a parent's death goes unseen.

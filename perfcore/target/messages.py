@@ -6,20 +6,52 @@ the server remember it (see server.py).
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from http import HTTPStatus
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs
 
 from perfcore.target.counters import PathCount
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 JSON_TYPE = "application/json"
+BINARY_TYPE = "application/octet-stream"
 REASONS = {status.value: status.phrase for status in HTTPStatus}
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token of RFC 9110: the name of a header or of a cookie."""
+
+
+class RefusalError(Exception):
+    """The request is well-formed HTTP but asks for something this server does not have."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Ending(Enum):
+    """What becomes of the connection after the last byte of an answer.
+
+    NEXT: it goes on with its next request. CLOSE: it is closed (FIN). RESET: it is reset (RST) once the client's
+    kernel has all bytes. SILENCE: nothing more comes, until the client goes.
+    """
+
+    NEXT = 1
+    CLOSE = 2
+    RESET = 3
+    SILENCE = 4
 
 
 class Exchange(Protocol):
-    """A request being answered, as a route sees it: hold it for a while if need be, then `send` once."""
+    """A request being answered, as a route sees it: hold it for a while if need be, then `send` once.
+
+    Who wants to misbehave sends pieces with `send_raw` and then ends it.
+    """
 
     arrived_ns: int
     """CLOCK_MONOTONIC when the bytes were read that completed the request."""
@@ -30,6 +62,12 @@ class Exchange(Protocol):
     def send(self, wire: bytes) -> None:
         """Send the whole answer and let the connection go on with its next request."""
 
+    def send_raw(self, part: bytes) -> None:
+        """Send these bytes; the answer is not over."""
+
+    def end(self, ending: Ending) -> None:
+        """The answer is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -37,6 +75,7 @@ class Stream:
 
     head: bytes
     blocks: Callable[[], Iterator[bytes]]
+    ending: Ending = Ending.NEXT
 
 
 Plan = bytes | Stream | Callable[[Exchange], None]
@@ -64,10 +103,13 @@ class Request:
 
     `counter` is where it was counted, and is counted again when it is remembered. `plan` is made when its turn
     comes; `wire` is the answer of a request that keeps its connection and is always answered with the same bytes.
+    `body_bytes` and `body_hash` are set where the route has the body hashed.
     """
 
     __slots__ = (
         "body",
+        "body_bytes",
+        "body_hash",
         "counter",
         "headers",
         "is_stats",
@@ -95,6 +137,8 @@ class Request:
         self.keeps_alive = True
         self.lingers = False
         self.body = b""
+        self.body_bytes = 0
+        self.body_hash: _Hash | None = None
         self.counter = PathCount()
         self.plan: Plan | None = None
         self.wire: bytes | None = None
@@ -106,6 +150,26 @@ class Request:
     def parameter(self, name: str, default: str) -> str:
         """The last value of this query parameter."""
         return self.query.get(name, [default])[-1]
+
+    def flag(self, name: str) -> bool:
+        """Whether this query parameter is 1; RefusalError unless it is 1, 0 or absent."""
+        text = self.parameter(name, "0")
+        if text not in ("0", "1"):
+            raise RefusalError(400, f"{name}={text!r} is not 0 or 1")
+        return text == "1"
+
+    def header(self, name: bytes) -> str:
+        """The values of this header (its name in lower case) as one, separated as RFC 9110 has it; or nothing."""
+        return ", ".join(value.decode("latin-1") for given, value in self.headers if given.lower() == name)
+
+    def json_object(self) -> dict[str, object]:
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise RefusalError(400, "the body is not JSON") from None
+        if not isinstance(value, dict):
+            raise RefusalError(400, "the body is not a JSON object")
+        return value
 
     def head(self, response: Response, framing: str) -> bytes:
         """Status line and headers; `framing` is the line that tells how long the body is, or nothing."""

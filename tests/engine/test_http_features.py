@@ -103,7 +103,7 @@ def test_a_redirect_is_followed_as_attempts_of_one_request() -> None:
 
 
 def test_without_follow_redirects_a_redirect_is_an_answer() -> None:
-    with site(a=answer(302, Location="/b")) as (served, server, client):
+    with site(a=answer(302, Location="/b")) as (_, server, client):
         exchange = send(client, user(), request(f"{server.url}/a"))
         assert (outcome(exchange), exchange.attempts) == (("", 302), 1)
         assert client.location(exchange) == f"{server.url}/b"
@@ -560,10 +560,10 @@ def test_a_unix_socket_that_nobody_listens_on_is_refused(tmp_path: Path) -> None
 
 def test_preconnected_users_send_their_first_request_on_a_connection_that_stands() -> None:
     with site() as (served, server, client):
-        client.preconnect([server.url] * 3, 5.0)
+        sent = request(server.url, preconnect=True)
+        client.preconnect(sent, [1, 2, 3], 5.0)
         until(lambda: len(server.connections) == 3)
         assert served.seen == []
-        sent = request(server.url, preconnect=True)
         for number in range(1, 4):
             exchange = send(client, user(number), sent)
             assert outcome(exchange) == ("", 200)
@@ -576,8 +576,9 @@ def test_preconnected_users_send_their_first_request_on_a_connection_that_stands
 def test_a_standing_connection_goes_on_with_tls(tmp_path: Path) -> None:
     tls, ca = authority(tmp_path)
     with serving(Site(), tls) as server, open_client() as client:
-        client.preconnect([server.url], 5.0)
-        exchange = send(client, user(), request(server.url, preconnect=True, tls_ca=ca))
+        sent = request(server.url, preconnect=True, tls_ca=ca)
+        client.preconnect(sent, [1], 5.0)
+        exchange = send(client, user(), sent)
         assert outcome(exchange) == ("", 200)
         assert (exchange.connections, exchange.connect_us) == (1, 0)
         assert exchange.tls_us > 0
@@ -588,7 +589,8 @@ def test_connections_that_cannot_be_made_are_left_to_the_requests() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with open_client() as client:
-        client.preconnect([f"http://127.0.0.1:{port}/", "http://nowhere.invalid/"], 2.0)
+        for host in ("127.0.0.1", "nowhere.invalid"):
+            client.preconnect(request(f"http://{host}:{port}/", preconnect=True), [1], 2.0)
         exchange = send(client, user(), request(f"http://127.0.0.1:{port}/", preconnect=True))
         assert outcome(exchange) == ("refused", 0)
 
@@ -605,13 +607,37 @@ def test_a_standing_connection_that_the_server_closed_is_not_used() -> None:
             connection.send(OK)
 
     with serving(serve) as server, open_client() as client:
-        client.preconnect([server.url], 5.0)
+        client.preconnect(request(server.url, preconnect=True), [1], 5.0)
         standing = next(iter(client._preconnection._standing.values()))[0]
         from perfcore.engine.poller import is_readable
 
         until(lambda: is_readable(standing.fileno()))
         exchange = send(client, user(), request(server.url, preconnect=True))
         assert (outcome(exchange), exchange.flags) == (("", 200), CONNECTED)
+
+
+def test_standing_connections_come_from_and_go_where_the_users_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = ("127.0.0.5", "127.0.0.6")
+    monkeypatch.setattr(
+        "perfcore.engine.address_choice.socket.getaddrinfo",
+        lambda *_a, **_k: [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses
+        ],
+    )
+    with serving_everywhere(Site()) as port, open_client() as client:
+        sent = request(
+            f"http://many.invalid:{port}/",
+            preconnect=True,
+            dns_select="round_robin",
+            local_addresses=("127.0.0.2", "127.0.0.3", "127.0.0.4"),
+        )
+        client.preconnect(sent, range(1, 7), 5.0)
+        for number in range(1, 7):
+            exchange = user(number)
+            for turn in range(2):
+                assert outcome(send(client, exchange, sent)) == ("", 200)
+                assert (exchange.connections, exchange.flags) == (int(turn == 0), 0)
+        assert client.addresses()[0] == {address: {"connections": 3, "requests": 6} for address in addresses}
 
 
 # -- bodies --------------------------------------------------------------------------------------------------------
@@ -631,8 +657,10 @@ def test_a_large_upload_arrives_whole_and_twice_where_it_is_sent_again(tmp_path:
         assert [got.partition(b"\r\n\r\n")[2] == whole for got in served.seen] == [True, True]
         assert exchange.sent_bytes == sum(map(len, served.seen))
         sent = Request(settings("POST", auth_scheme="digest"), f"{server.url}/d", [], upload, ("u", "p"))
-        assert outcome(send(client, user(2), sent)) == ("", 200)
-        assert served.seen[-1].partition(b"\r\n\r\n")[2] == whole
+        exchange = user(2)
+        for _ in range(2):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+            assert served.seen[-1].partition(b"\r\n\r\n")[2] == whole
         assert served.headers("Expect") == [[]] * len(served.seen)
 
 
@@ -641,7 +669,7 @@ def test_a_file_that_became_shorter_fails_the_request_and_not_the_worker(tmp_pat
     path.write_bytes(b"x" * 1000)
     upload = Upload([open_piece(path)])
     path.write_bytes(b"x" * 10)
-    with site() as (served, server, client):
+    with site() as (_, server, client):
         exchange = send(client, user(), Request(settings("POST"), server.url, [], upload))
         assert exchange.error
         assert outcome(send(client, exchange, request(server.url))) == ("", 200)

@@ -187,7 +187,8 @@ def test_stall_holds_until_the_window_ends(client: RawClient) -> None:
         if ended - started > 0.035:
             took_s.append(ended - started)
             ends_s.append(ended)
-    assert 5 <= len(took_s) <= 10
+    # The last answer may come up to 50 ms behind the deadline, which makes room for an eleventh end of a window.
+    assert 5 <= len(took_s) <= 11
     assert sorted(took_s)[len(took_s) // 2] == pytest.approx(0.05, abs=0.015)
     gaps = sorted(later - earlier for earlier, later in pairwise(ends_s))
     assert gaps[len(gaps) // 2] == pytest.approx(0.1, abs=0.015)

@@ -11,8 +11,8 @@ from raw_client import RawClient
 from target_process import TargetProcess
 
 from perfcore.target.alarm import Alarm
-from perfcore.target.routes import TargetState
 from perfcore.target.server import Connection
+from perfcore.target.state import TargetState
 
 ROUTES = ["/health", "/users/1", "/echo", "/delay/1", "/status/503", "/bytes/10", "/bytes/1M", "/chunked/1M"]
 
