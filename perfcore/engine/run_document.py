@@ -65,6 +65,7 @@ class RunNotes:
     start: Instant
     end: Instant | None = None
     interrupted_by: str | None = None
+    aborted_by: str | None = None  # the limit that ended the run
     lost_workers: int = 0
     incidents: list[str] = field(default_factory=list)
     samples_left_out: dict[int, int] = field(default_factory=dict)  # by worker, for the limit's sake
@@ -96,8 +97,8 @@ def run_document(
         "timestamp": timestamp(notes.start),
         "run_id": str(uuid.uuid4()),
         "seed": seed,
-        "tags": {key: masker.text(value) for key, value in suite.tags.items()},
-        "command_line": [masker.text(word) for word in command_line],
+        "tags": masker.tags(suite.tags),
+        "command_line": masker.command_line(command_line),
         "base_url": masker.url(suite.base_url),
         "mode": suite.mode,
         "clock": {
@@ -149,6 +150,8 @@ def exit_codes(figures: Sequence[TestFigures], notes: RunNotes) -> list[ExitCode
     codes = []
     if notes.interrupted_by is not None:
         codes.append(ExitCode.INTERRUPTED)
+    if notes.aborted_by is not None:
+        codes.append(ExitCode.ABORTED)
     if notes.lost_workers:
         codes.append(ExitCode.INCOMPLETE)
     if any(test.counter("requests") == test.counter("failed_requests") for test in figures):

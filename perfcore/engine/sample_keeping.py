@@ -4,37 +4,37 @@ The supervisor appends the rows that it drains; a worker whose ring is full appe
 At the end the parts become one `samples.npy`, a structured array that numpy maps.
 """
 
+import os
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from perfcore.metrics.samples import JoinedSamples, SampleFile, join_sample_files
-
-SAMPLES_FILE = "samples.npy"
+from perfcore.report.unsaved_run import SamplePaths
 
 
 class SampleKeeping:
-    """The sample files of one run in its directory, at most `limit_bytes` in all."""
+    """The sample files of one run, at most `limit_bytes` in all."""
 
-    def __init__(self, run_dir: Path, limit_bytes: int) -> None:
-        self._run_dir = run_dir
+    def __init__(self, paths: SamplePaths, limit_bytes: int) -> None:
+        self._paths = paths
         self.limit_bytes = limit_bytes
-        self.worker_path = str(run_dir / ".samples-worker-{worker}")
-        self.supervisor_file = SampleFile(str(run_dir / ".samples-supervisor"), limit_bytes)
+        self.worker_paths = paths.workers
+        self.supervisor_file = SampleFile(paths.supervisor, limit_bytes)
 
     def close(self) -> None:
         self.supervisor_file.close()
 
     def finish(self) -> JoinedSamples:
-        """Join the parts into `samples.npy`, and remove them; what the disk refused is told, not raised."""
+        """Join the parts into the whole, empty when nothing could be; what the disk refused is told, not raised."""
         self.close()
-        parts = sorted(self._run_dir.glob(".samples-*"))
-        joined = join_sample_files(
-            [str(part) for part in parts], str(self._run_dir / SAMPLES_FILE), self.limit_bytes
-        )
-        for part in parts:
+        parts = (self._paths.supervisor, *self._paths.workers)
+        try:
+            joined = join_sample_files(parts, self._paths.whole, self.limit_bytes)
+        except OSError as error:
+            joined = JoinedSamples(0, 0, error.strerror or str(error))
+        if joined.error is not None and not joined.rows:
             with suppress(OSError):
-                part.unlink()
+                os.truncate(self._paths.whole, 0)
         return replace(
             joined,
             left_out_rows=joined.left_out_rows + self.supervisor_file.dropped_rows,

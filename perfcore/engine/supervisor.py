@@ -14,6 +14,7 @@ from typing import Any
 from perfcore.engine.failure_samples import SAMPLES_PER_KIND
 from perfcore.engine.plan import deal
 from perfcore.engine.run_document import Instant, RunNotes, TestNotes
+from perfcore.engine.run_limits import LimitWatch
 from perfcore.engine.worker import WorkerJob, worker_main
 from perfcore.engine.worker_group import WorkerGroup
 from perfcore.errors import SetupFailedError
@@ -22,6 +23,7 @@ from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.progress import RunProgress, TestProgress, TestState
 from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
+from perfcore.suite.limits import Limits
 from perfcore.units import format_duration
 
 _log = logging.getLogger("perfcore")
@@ -53,6 +55,7 @@ class Supervisor:
         on_progress: Callable[[RunProgress], None] | None,
         sample_file: SampleFile | None,
         start: Instant,
+        limits: Limits | None = None,
         yields_to_workers: bool = False,
     ) -> None:
         self._job = job
@@ -60,6 +63,7 @@ class Supervisor:
         self._sampler = sampler
         self._on_progress = on_progress
         self._sample_file = sample_file
+        self._limits = LimitWatch(limits)
         self._yields_to_workers = yields_to_workers
         self.collector = MetricsCollector(len(self._plan.cases))
         self.notes = RunNotes(start=start, tests=[TestNotes() for _ in self._plan.cases])
@@ -75,8 +79,20 @@ class Supervisor:
         """Start nothing more, finish what is under way, end the run as interrupted."""
         if self.notes.interrupted_by is None:
             self.notes.interrupted_by = reason
+        self._stop()
+
+    def _abort(self, reason: str) -> None:
+        """A limit was broken: the run ends as by request_stop, but as aborted."""
+        self.notes.aborted_by = reason
+        self._stop()
+
+    def _stop(self) -> None:
         self._job.memory.request_stop()
         self._end_running_tests()
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._job.memory.stop_requested
 
     def _end_running_tests(self) -> None:
         """The instant of a stop becomes the planned end of what is running: later completions are the drain."""
@@ -100,10 +116,13 @@ class Supervisor:
                 os.nice(SUPERVISOR_NICENESS)  # after the fork: the workers go first
             self._sampler.watch(group.pids)
             for phase in self._plan.phases:
-                if self.notes.interrupted_by is not None or not group.alive:
+                self._check_duration()
+                if self._is_stopping or not group.alive:
                     break
                 self._run_phase(group, phase)
             self._tell_progress()
+            if self.notes.aborted_by is not None:
+                self.notes.incidents.append(self.notes.aborted_by)
             if self.notes.interrupted_by is not None:
                 self.notes.incidents.append(f"interrupted by {self.notes.interrupted_by}")
             group.quit()
@@ -131,7 +150,7 @@ class Supervisor:
         for worker, cases in deals.items():
             group.send(worker, {"deals": cases})
         busy = self._await_ready(group, set(deals))
-        if self.notes.interrupted_by is not None:
+        if self._is_stopping:
             return
         self._start_tests(phase)
         for worker in busy:
@@ -146,6 +165,9 @@ class Supervisor:
             if busy and self._is_stuck():
                 self._kill_stuck(group, busy)
             self._tick(phase)
+            self._check_errors()
+            if busy:
+                self._check_duration()
         self._drain()
         self._phase = ()
         for index in phase:
@@ -165,6 +187,7 @@ class Supervisor:
             self._states[index] = "running"
         self._phase = phase
         self._overdue_since_ns = None
+        self._limits.begin(start_ns)
         self._end_running_tests()  # a stop may just have come
 
     def _deal(self, group: WorkerGroup, phase: tuple[int, ...]) -> dict[int, dict[str, tuple[int, int]]]:
@@ -189,7 +212,7 @@ class Supervisor:
                     ready.add(worker)
                 else:
                     self._hear(worker, message)
-            if self.notes.interrupted_by is not None:
+            if self._is_stopping:
                 deadline = min(deadline, time.monotonic() + STUCK_AFTER_S)
             if waiting and time.monotonic() > deadline:
                 if not any(notes.began for notes in self.notes.tests):
@@ -261,6 +284,34 @@ class Supervisor:
                 f"worker {worker} died while it counted a block of its own: up to 4,096 requests are uncertain"
             )
 
+    # -- limits of the run ------------------------------------------------------------------------------------
+
+    def _check_duration(self) -> None:
+        """End the run when its time is over, unless all that runs is at its planned end anyway and only drains."""
+        end_ns = self._limits.end_ns
+        if end_ns is None or self._is_stopping or time.monotonic_ns() < end_ns:
+            return
+        planned_ends_ns = [self.collector.tests[index].planned_end_ns for index in self._phase]
+        if not self._phase or any(planned is None or planned > end_ns for planned in planned_ends_ns):
+            self._abort(self._limits.end_reason)
+
+    def _check_errors(self) -> None:
+        if not self._limits.watches_errors or self._is_stopping:
+            return
+        memory = self._job.memory
+        # What workers have counted by themselves, while nobody drained, is added up at the end only.
+        stalled = [
+            accumulator
+            for worker, accumulator in enumerate(memory.accumulators)
+            if memory.worker_word(worker, FOLDED_BLOCKS)
+        ]
+        tests = [collector.tests[index] for collector in (self.collector, *stalled) for index in self._phase]
+        requests = sum(test.counter("requests") for test in tests)
+        failed = sum(test.counter("failed_requests") for test in tests)
+        reason = self._limits.too_many_failures(time.monotonic_ns(), requests, failed)
+        if reason is not None:
+            self._abort(reason)
+
     # -- ten times a second -----------------------------------------------------------------------------------
 
     def _tick(self, phase: tuple[int, ...]) -> None:
@@ -305,7 +356,7 @@ class Supervisor:
         now_ns = time.monotonic_ns()
         elapsed_s = (now_ns - self.notes.start.monotonic_ns) / 1e9
         tests = tuple(self._progress_of(index, now_ns) for index in range(len(self._plan.cases)))
-        self._on_progress(RunProgress(elapsed_s, tests))
+        self._on_progress(RunProgress(elapsed_s, tests, self.notes.aborted_by))
 
     def _progress_of(self, index: int, now_ns: int) -> TestProgress:
         plan, test, state = self._plan.cases[index], self.collector.tests[index], self._states[index]
@@ -316,7 +367,7 @@ class Supervisor:
         recent = test.timeline.recent(since_start_ns, span_ns)
         return TestProgress(
             key=plan.case.key,
-            name=plan.case.name,
+            name=self._job.masker.text(plan.case.name),
             state=state,
             elapsed_s=since_start_ns / 1e9,
             planned_s=plan.duration_s,

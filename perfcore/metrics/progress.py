@@ -44,3 +44,4 @@ class RunProgress:
 
     elapsed_s: float
     tests: tuple[TestProgress, ...]
+    aborted_by: str | None = None  # why it is being ended before its time; not for a signal

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from metrics.rows import rows_of
 
 from perfcore.engine import supervisor as module
 from perfcore.engine.plan import plan_run
-from perfcore.engine.run_document import Instant
+from perfcore.engine.run_document import Instant, exit_codes
 from perfcore.engine.supervisor import Supervisor
-from perfcore.errors import SetupFailedError
-from perfcore.metrics.run_memory import IN_FLIGHT, RunMemory
+from perfcore.errors import ExitCode, SetupFailedError, gravest
+from perfcore.metrics.outcomes import CODE
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, RunMemory
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -33,18 +35,22 @@ class FakeGroup:
         return "was killed by signal 9"
 
 
-def supervisor_of(*names: str, workers: int = 2, **keys: Any) -> Supervisor:
+def supervisor_of(
+    *names: str, workers: int = 2, test_keys: dict[str, Any] | None = None, **keys: Any
+) -> Supervisor:
     suite = TestSuite(
         name="s",
         base_url="http://127.0.0.1:1",
-        tests=[TestCase(name=name, endpoint="/x") for name in names],
+        tests=[TestCase(name=name, endpoint="/x", **(test_keys or {})) for name in names],
         **keys,
     )
     job: Any = SimpleNamespace(
         plan=plan_run(suite, workers), memory=RunMemory(workers, len(names)), masker=Masker.for_suite(suite)
     )
     sampler: Any = SimpleNamespace(sample=lambda: None)
-    return Supervisor(job, sampler, on_progress=None, sample_file=None, start=Instant(0, 0))
+    return Supervisor(
+        job, sampler, on_progress=None, sample_file=None, start=Instant(0, 0), limits=suite.limits
+    )
 
 
 def test_workers_that_are_ready_at_the_very_deadline_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +117,108 @@ def test_a_stop_is_the_planned_end_of_what_runs_and_of_nothing_else() -> None:
     assert running.collector.tests[0].planned_end_ns == start_ns
     assert running._job.memory.accumulators[1].tests[0].planned_end_ns == start_ns
     assert running.collector.tests[1].planned_end_ns is None
+
+
+HALF_FAILED = "aborted: 50.0 % of the last 200 requests failed (limits.abort_on_error_rate: 50 %)"
+
+
+def count(supervisor: Supervisor, test: int, requests: int, failed: int, worker: int | None = None) -> None:
+    """Have requests counted, by a worker that found its ring full or by the supervisor."""
+    memory = supervisor._job.memory
+    figures = supervisor.collector if worker is None else memory.accumulators[worker]
+    start_ns = supervisor.collector.tests[test].start_ns
+    figures.tests[test].begin(start_ns, None)
+    rows = rows_of(requests, case=test, start_ns=start_ns)
+    rows["error"][:failed] = CODE["refused"]
+    rows["status"][:failed] = 0
+    figures.fold(rows)
+    if worker is not None:
+        memory.set_worker_word(worker, FOLDED_BLOCKS, 1)
+
+
+def aborts(supervisor: Supervisor) -> str | None:
+    supervisor._check_errors()
+    assert supervisor._job.memory.stop_requested == (supervisor.notes.aborted_by is not None)
+    return supervisor.notes.aborted_by
+
+
+def test_failures_are_counted_over_all_tests_that_run_together() -> None:
+    supervisor = supervisor_of("a", "b", mode="parallel", limits={"abort_on_error_rate": "50%"})
+    supervisor._start_tests((0, 1))
+    count(supervisor, 0, 100, 99)
+    count(supervisor, 1, 99, 0)
+    assert aborts(supervisor) is None  # 99 of 199
+    count(supervisor, 1, 1, 1)
+    assert aborts(supervisor) == HALF_FAILED
+
+
+def test_failures_that_stalled_workers_counted_are_seen() -> None:
+    supervisor = supervisor_of("a", limits={"abort_on_error_rate": "50%"})
+    supervisor._start_tests((0,))
+    count(supervisor, 0, 100, 0)
+    count(supervisor, 0, 100, 100, worker=1)
+    assert aborts(supervisor) == HALF_FAILED
+
+
+def test_without_the_limit_failures_end_nothing() -> None:
+    supervisor = supervisor_of("a")
+    supervisor._start_tests((0,))
+    count(supervisor, 0, 1000, 1000)
+    assert aborts(supervisor) is None
+
+
+def test_a_run_that_is_being_ended_breaks_no_limit_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = supervisor_of("a", limits={"abort_on_error_rate": "1%", "max_duration": "1s"})
+    supervisor._start_tests((0,))
+    supervisor.request_stop("SIGINT")
+    count(supervisor, 0, 1000, 1000)
+    after_ns = supervisor.collector.tests[0].start_ns + 2_000_000_000
+    monkeypatch.setattr(module.time, "monotonic_ns", lambda: after_ns)
+    supervisor._check_errors()
+    supervisor._check_duration()
+    assert supervisor.notes.aborted_by is None
+    assert exit_codes(supervisor.collector.tests, supervisor.notes)[0] == ExitCode.INTERRUPTED
+
+
+def test_a_signal_after_a_limit_was_broken_decides_the_exit_code() -> None:
+    supervisor = supervisor_of("a", limits={"abort_on_error_rate": "1%"})
+    supervisor._start_tests((0,))
+    count(supervisor, 0, 1000, 1000)
+    assert aborts(supervisor) is not None
+    codes = exit_codes(supervisor.collector.tests, supervisor.notes)
+    assert gravest(codes) == ExitCode.ABORTED
+    supervisor.request_stop("SIGINT")
+    codes = exit_codes(supervisor.collector.tests, supervisor.notes)
+    assert gravest(codes) == ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("duration", "elapsed_s", "ends"),
+    [
+        ("30s", 0.999, False),
+        ("30s", 1.0, True),
+        (None, 1.0, True),
+        ("1s", 1.5, False),  # it only drains
+        ("900ms", 1.5, False),
+    ],
+)
+def test_the_time_of_the_run_ends_what_would_go_on(
+    monkeypatch: pytest.MonkeyPatch, duration: str | None, elapsed_s: float, ends: bool
+) -> None:
+    suite_keys = {"iterations": 10**6} if duration is None else {"duration": duration}
+    supervisor = supervisor_of("a", limits={"max_duration": "1s"}, test_keys=suite_keys)
+    supervisor._start_tests((0,))
+    now_ns = supervisor.collector.tests[0].start_ns + round(elapsed_s * 1e9)
+    monkeypatch.setattr(module.time, "monotonic_ns", lambda: now_ns)
+    supervisor._check_duration()
+    assert supervisor.notes.aborted_by == ("ended by limits.max_duration (1s)" if ends else None)
+
+
+def test_no_test_begins_when_the_time_of_the_run_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = supervisor_of("a", "b", limits={"max_duration": "1s"})
+    supervisor._start_tests((0,))
+    supervisor._phase = ()
+    after_ns = supervisor.collector.tests[0].start_ns + 1_000_000_000
+    monkeypatch.setattr(module.time, "monotonic_ns", lambda: after_ns)
+    supervisor._check_duration()
+    assert supervisor._is_stopping

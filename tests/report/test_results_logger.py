@@ -1,26 +1,31 @@
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import stat
 import subprocess
 import sys
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from perfcore.errors import ExitCode, NotSavedError
-from perfcore.report import results_logger
+from perfcore.report import result_directory, unsaved_run
 from perfcore.report.results_logger import ResultsLogger
 
 from .documents import suite_result
 
 STARTED = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 STAMP = "2026-11-22T10-00-00Z"
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -47,6 +52,43 @@ def umask(value: int):
         os.umask(before)
 
 
+def write_rows(path: str) -> None:
+    with open(path, "wb") as file:
+        file.write(b"rows")
+
+
+@pytest.fixture
+def place_of_nobody() -> Iterator[Path]:
+    """A directory that the user nobody owns; unlike tmp_path it can be reached by every user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    place = Path(tempfile.mkdtemp())
+    os.chown(place, NOBODY, NOBODY)
+    yield place
+    shutil.rmtree(place)
+
+
+def as_nobody(function: Callable[[], object]) -> str:
+    """What the function returns, or the error that it ends with, in a fork that has become the user nobody."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            said = str(function())
+        except BaseException as error:  # noqa: BLE001 - nothing may leave the fork
+            said = repr(error)
+        os.write(theirs, said.encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
 @contextmanager
 def small_disk(path: Path, options: str):
     path.mkdir(exist_ok=True)
@@ -56,16 +98,16 @@ def small_disk(path: Path, options: str):
     try:
         yield
     finally:
-        subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def test_a_result_is_saved_under_its_start_in_utc_with_the_files_given(results):
-    path, logger = save(results, {"suite.yaml": "name: ü\n", "notes.bin": b"\x00\xff"})
+    path, logger = save(results, {"suite.yaml": "name: ü\n", "samples.npy": b"\x00\xff"})
     assert path == results / STAMP
-    assert sorted(entry.name for entry in path.iterdir()) == ["notes.bin", "results.json", "suite.yaml"]
+    assert sorted(entry.name for entry in path.iterdir()) == ["results.json", "samples.npy", "suite.yaml"]
     assert json.loads((path / "results.json").read_bytes()) == suite_result().document
     assert (path / "suite.yaml").read_text(encoding="utf-8") == "name: ü\n"
-    assert (path / "notes.bin").read_bytes() == b"\x00\xff"
+    assert (path / "samples.npy").read_bytes() == b"\x00\xff"
     assert sorted(entry.name for entry in results.iterdir()) == [STAMP, "latest"]
     assert logger.warnings == []
 
@@ -77,17 +119,30 @@ def test_a_start_in_another_time_zone_is_told_in_utc(results):
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o177, 0o777])
-def test_modes_are_private_whatever_the_umask(results, mask):
+def test_modes_are_private_whatever_the_umask(tmp_path, mask):
+    results = tmp_path / "made" / "results"
     with umask(mask):
         logger = ResultsLogger(results)
-        run_dir = logger.open_run(STARTED)
-        assert mode(run_dir) == 0o700
-        (run_dir / "samples-0.bin").write_bytes(b"rows")
-        (run_dir / "samples-0.bin").chmod(0o666)
+        logger.open_run(STARTED)
+        write_rows(logger.sample_paths(1).whole)
         path = logger.save(suite_result(), {"suite.yaml": "a"})
-    assert mode(results) == 0o700
-    assert mode(path) == 0o700
-    assert {mode(entry) for entry in path.iterdir()} == {0o600}
+    assert [mode(place) for place in (results.parent, results, path)] == [0o700] * 3
+    assert {entry.name: mode(entry) for entry in path.iterdir()} == {
+        "results.json": 0o600,
+        "samples.npy": 0o600,
+        "suite.yaml": 0o600,
+    }
+
+
+def test_a_user_whose_umask_takes_everything_can_save_too(place_of_nobody):
+    def run() -> Path:
+        os.umask(0o777)
+        return save(place_of_nobody / "made" / "results", {"suite.yaml": "a"})[0]
+
+    saved = place_of_nobody / "made" / "results" / STAMP
+    assert as_nobody(run) == str(saved)
+    assert [mode(place) for place in (saved.parent.parent, saved.parent, saved)] == [0o700] * 3
+    assert [mode(entry) for entry in saved.iterdir()] == [0o600] * 2
 
 
 def test_a_results_directory_that_was_there_keeps_its_mode(results):
@@ -97,16 +152,53 @@ def test_a_results_directory_that_was_there_keeps_its_mode(results):
     assert mode(results) == 0o755
 
 
-def test_what_workers_put_into_the_run_directory_is_kept(results):
+@pytest.mark.parametrize("has_unnamed_files", [True, False])
+def test_samples_written_during_the_run_are_saved_and_their_parts_are_not(
+    results, monkeypatch, has_unnamed_files
+):
+    if not has_unnamed_files:
+        monkeypatch.setattr(unsaved_run, "unnamed_file", lambda directory: None)
     logger = ResultsLogger(results)
-    run_dir = logger.open_run(STARTED)
-    (run_dir / "samples-0.bin").write_bytes(b"rows")
-    assert (logger.save(suite_result(), {}) / "samples-0.bin").read_bytes() == b"rows"
+    logger.open_run(STARTED)
+    paths = logger.sample_paths(2)
+    assert len(paths.workers) == 2
+    for path in (paths.supervisor, *paths.workers, paths.whole):
+        write_rows(path)
+    for path in (paths.supervisor, *paths.workers, paths.whole):
+        assert Path(path).read_bytes() == b"rows"
+    saved = logger.save(suite_result(), {})
+    assert {entry.name for entry in saved.iterdir()} == {"results.json", "samples.npy"}
+    assert (saved / "samples.npy").read_bytes() == b"rows"
+    assert {entry.name for entry in results.iterdir()} == {STAMP, "latest"}
+
+
+@pytest.mark.parametrize("has_unnamed_files", [True, False])
+def test_samples_that_could_not_be_written_are_not_saved_as_an_empty_file(
+    results, monkeypatch, has_unnamed_files
+):
+    if not has_unnamed_files:
+        monkeypatch.setattr(unsaved_run, "unnamed_file", lambda directory: None)
+    logger = ResultsLogger(results)
+    logger.open_run(STARTED)
+    logger.sample_paths(1)
+    assert [entry.name for entry in logger.save(suite_result(), {}).iterdir()] == ["results.json"]
+
+
+def test_nothing_has_a_name_while_the_load_runs(results):
+    logger = ResultsLogger(results)
+    logger.open_run(STARTED)
+    paths = logger.sample_paths(2)
+    write_rows(paths.whole)
+    write_rows(paths.workers[1])
+    assert list(results.iterdir()) == []
+    logger.discard()
+    assert list(results.iterdir()) == []
 
 
 def test_runs_of_the_same_second_get_suffixes_even_when_they_overlap(results):
     loggers = [ResultsLogger(results) for _ in range(3)]
-    assert len({logger.open_run(STARTED) for logger in loggers}) == 3
+    for logger in loggers:
+        logger.open_run(STARTED)
     names = [logger.save(suite_result(), {}).name for logger in loggers]
     assert names == [STAMP, f"{STAMP}-2", f"{STAMP}-3"]
     assert os.readlink(results / "latest") == f"{STAMP}-3"
@@ -168,19 +260,30 @@ def test_a_link_planted_under_the_temporary_name_is_not_followed(results, tmp_pa
     assert list(victim.iterdir()) == []
 
 
-def test_a_link_planted_in_the_run_directory_is_not_written_through(results, tmp_path):
+@pytest.mark.parametrize("name", ["results.json", "suite.yaml", "samples.npy"])
+def test_a_link_planted_in_the_hidden_directory_is_not_written_through(results, tmp_path, monkeypatch, name):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     logger = ResultsLogger(results)
-    run_dir = logger.open_run(STARTED)
-    (run_dir / "results.json").symlink_to(victim)
-    with pytest.raises(NotSavedError):
-        logger.save(suite_result(), {})
+    logger.open_run(STARTED)
+    write_rows(logger.sample_paths(1).whole)
+    made = unsaved_run.open_made
+
+    def plant(hidden: str, parent: int) -> int:
+        directory = made(hidden, parent)
+        os.symlink(victim, name, dir_fd=directory)
+        return directory
+
+    monkeypatch.setattr(unsaved_run, "open_made", plant)
+    with pytest.raises(NotSavedError, match="File exists"):
+        logger.save(suite_result(), {"suite.yaml": "a"})
     assert victim.read_text() == "mine"
     assert list(results.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/x", "results.json", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "/etc/x", "results.json", "a\0b", "notes.txt"]
+)
 def test_a_further_file_cannot_leave_the_directory_or_replace_the_result(results, name):
     logger = ResultsLogger(results)
     logger.open_run(STARTED)
@@ -191,24 +294,108 @@ def test_a_further_file_cannot_leave_the_directory_or_replace_the_result(results
 
 def test_discard_leaves_nothing_and_may_come_twice(results):
     logger = ResultsLogger(results)
-    (logger.open_run(STARTED) / "samples-0.bin").write_bytes(b"rows")
+    before = len(os.listdir("/proc/self/fd"))
+    logger.open_run(STARTED)
+    write_rows(logger.sample_paths(3).workers[0])
     logger.discard()
     logger.discard()
     assert list(results.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_saved_run_leaves_no_descriptor_open(results):
+    before = len(os.listdir("/proc/self/fd"))
+    logger = ResultsLogger(results)
+    logger.open_run(STARTED)
+    write_rows(logger.sample_paths(3).whole)
+    logger.save(suite_result(), {})
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_saving_without_an_open_run_is_a_bug():
     with pytest.raises(RuntimeError):
         ResultsLogger(Path("nowhere")).save(suite_result(), {})
+    with pytest.raises(RuntimeError):
+        ResultsLogger(Path("nowhere")).sample_paths(1)
 
 
-def test_a_directory_removed_during_the_run_costs_its_files_but_not_the_figures(results):
+def test_results_removed_during_the_run_cost_nothing_of_it(results):
     logger = ResultsLogger(results)
     logger.open_run(STARTED)
+    write_rows(logger.sample_paths(1).whole)
+    shutil.rmtree(results)
+    saved = logger.save(suite_result(), {})
+    assert {entry.name for entry in saved.iterdir()} == {"results.json", "samples.npy"}
+    assert logger.warnings == []
+
+
+def test_results_moved_during_the_run_are_saved_where_they_were_asked_for(results, tmp_path):
+    logger = ResultsLogger(results)
+    logger.open_run(STARTED)
+    results.rename(tmp_path / "moved")
+    assert (logger.save(suite_result(), {}) / "results.json").is_file()
+    assert list((tmp_path / "moved").iterdir()) == []
+    assert (results / STAMP / "results.json").is_file()
+
+
+def test_without_unnamed_files_a_removed_directory_costs_the_samples_and_says_so(results, monkeypatch):
+    monkeypatch.setattr(unsaved_run, "unnamed_file", lambda directory: None)
+    logger = ResultsLogger(results)
+    logger.open_run(STARTED)
+    logger.sample_paths(1)
     shutil.rmtree(results)
     assert (logger.save(suite_result(), {}) / "results.json").is_file()
     (warning,) = logger.warnings
-    assert "removed during the run" in warning
+    assert "was removed during the run; samples.npy is lost" in warning
+
+
+def test_the_owner_is_named_and_the_way_out(results, monkeypatch):
+    results.mkdir()
+    owner = os.stat(results).st_uid
+    monkeypatch.setattr(unsaved_run.os, "geteuid", lambda: owner + 1000)
+    monkeypatch.setattr(unsaved_run, "ROOT", -1)
+    monkeypatch.setattr(unsaved_run.pwd, "getpwuid", lambda _uid: SimpleNamespace(pw_name="somebody"))
+    with pytest.raises(NotSavedError) as told:
+        ResultsLogger(results).open_run(STARTED)
+    assert str(told.value) == (
+        f"{results}: belongs to another user, somebody ({owner}): a result could not be saved there, so the load "
+        "was not started; name another directory with --results-dir DIR"
+    )
+    assert list(results.iterdir()) == []
+
+
+def test_root_may_save_in_a_directory_of_another_users(results):
+    if os.geteuid() != 0:
+        pytest.skip("only root can")
+    results.mkdir()
+    os.chown(results, NOBODY, NOBODY)
+    path, _ = save(results)
+    assert (path / "results.json").is_file()
+
+
+def test_a_directory_of_another_users_is_refused_although_it_could_be_written(place_of_nobody):
+    theirs = place_of_nobody / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    os.chown(theirs, 1, 1)
+    assert "belongs to another user" in as_nobody(lambda: save(theirs))
+    assert list(theirs.iterdir()) == []
+
+
+def test_a_volume_of_roots_that_all_may_write_is_taken(place_of_nobody):
+    volume = place_of_nobody / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    assert as_nobody(lambda: save(volume)[0]) == str(volume / STAMP)
+    assert mode(volume / STAMP) == 0o700
+
+
+def test_a_results_directory_that_is_a_link_is_the_users_choice(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").symlink_to("disk")
+    path, _ = save(tmp_path / "results")
+    assert path == tmp_path / "results" / STAMP
+    assert (tmp_path / "disk" / STAMP / "results.json").is_file()
 
 
 def test_a_file_where_the_directory_should_be_is_told_before_the_load(tmp_path):
@@ -251,11 +438,43 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path):
         logger = ResultsLogger(place)
         logger.open_run(STARTED)
         with pytest.raises(NotSavedError) as told:
-            logger.save(suite_result(), {"big": b"x" * 200_000})
+            logger.save(suite_result(), {"suite.yaml": b"x" * 200_000})
         assert f"{STAMP}: No space left on device: the result of this run was not saved" in str(told.value)
         assert list(place.iterdir()) == []
         path, _ = save(place)  # with room again, the same place serves
         assert (path / "results.json").is_file()
+
+
+def test_a_disk_that_is_full_already_is_told_before_the_load(tmp_path):
+    place = tmp_path / "disk"
+    with small_disk(place, "size=64k"):
+        with suppress(OSError), open(place / "big", "wb") as file:
+            file.write(b"x" * 200_000)
+        with pytest.raises(NotSavedError, match=r"No space left on device.*the load was not started"):
+            ResultsLogger(place).open_run(STARTED)
+        assert [entry.name for entry in place.iterdir()] == ["big"]
+
+
+def test_samples_that_no_inode_is_left_for_are_told_before_the_load(tmp_path):
+    place = tmp_path / "disk"
+    with small_disk(place, "size=64k,nr_inodes=4"):
+        logger = ResultsLogger(place)
+        logger.open_run(STARTED)
+        with pytest.raises(NotSavedError, match=r"No space left on device.*the load was not started"):
+            logger.sample_paths(8)
+        assert list(place.iterdir()) == []
+
+
+def test_samples_do_not_take_the_room_that_the_result_needs(tmp_path):
+    place = tmp_path / "disk"
+    with small_disk(place, "size=64k"):
+        logger = ResultsLogger(place)
+        logger.open_run(STARTED)
+        paths = logger.sample_paths(1)
+        with suppress(OSError), open(paths.supervisor, "wb", 0) as file:
+            file.write(b"x" * 200_000)
+        saved = logger.save(suite_result(), {})
+        assert json.loads((saved / "results.json").read_bytes()) == suite_result().document
 
 
 def test_no_inode_left_is_told_before_the_load(tmp_path):
@@ -284,24 +503,27 @@ def test_a_limit_on_file_sizes_is_told_and_nothing_stays(results):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
         with pytest.raises(NotSavedError, match="File too large"):
-            logger.save(suite_result(), {"big": b"x" * 100_000})
+            logger.save(suite_result(), {"suite.yaml": b"x" * 100_000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(results.iterdir()) == []
 
 
-@pytest.mark.parametrize("call", ["fsync", "fchmod", "fdopen", "scandir"])
-def test_whichever_call_fails_the_result_is_absent_and_told(results, monkeypatch, call):
+@pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("call", ["mkdir", "open", "fchmod", "link", "write", "fsync", "rename"])
+def test_whichever_call_fails_the_result_is_absent_and_told(results, monkeypatch, call, number):
     logger = ResultsLogger(results)
     logger.open_run(STARTED)
+    write_rows(logger.sample_paths(1).whole)
 
     def fails(*args, **kwargs):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patched:
-        patched.setattr(results_logger.os, call, fails)
-        with pytest.raises(NotSavedError, match="Input/output error"):
-            logger.save(suite_result(), {})
+        patched.setattr(unsaved_run.os, call, fails)
+        with pytest.raises(NotSavedError, match=re.escape(os.strerror(number))) as told:
+            logger.save(suite_result(), {"suite.yaml": "a"})
+    assert "the result of this run was not saved" in str(told.value)
     assert list(results.iterdir()) == []
 
 
@@ -313,39 +535,95 @@ def test_an_interrupt_while_saving_leaves_nothing(results, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(results_logger.os, "fsync", interrupted)
+        patched.setattr(unsaved_run.os, "fsync", interrupted)
         with pytest.raises(KeyboardInterrupt):
             logger.save(suite_result(), {})
     assert list(results.iterdir()) == []
 
 
-def test_a_failing_latest_does_not_lose_the_result(results, monkeypatch):
-    def fails(self, target):
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+@pytest.mark.parametrize("call", ["symlink", "lstat"])
+def test_a_failing_latest_does_not_lose_the_result(results, monkeypatch, call):
+    real = getattr(os, call)
 
-    monkeypatch.setattr(Path, "symlink_to", fails)
+    def fails(*args, **keys):
+        if "latest" in str(args):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return real(*args, **keys)
+
+    monkeypatch.setattr(result_directory.os, call, fails)
     path, logger = save(results)
-    assert (path / "results.json").is_file()
+    assert [entry.name for entry in path.iterdir()] == ["results.json"]
     assert logger.warnings == [
         f"{results}/latest: Operation not permitted: does not point to the newest result"
     ]
 
 
-def test_a_process_killed_while_it_writes_leaves_the_hidden_directory_alone(results):
-    program = f"""
-import os, signal
+KILLED = """
+import os, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
 from perfcore.metrics.test_result import SuiteResult
+from perfcore.report import unsaved_run
 from perfcore.report.results_logger import ResultsLogger
-logger = ResultsLogger(Path({str(results)!r}))
+logger = ResultsLogger(Path(sys.argv[1]))
 logger.open_run(datetime(2026, 11, 22, 10, tzinfo=UTC))
-os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)
-logger.save(SuiteResult({{"results": {{}}}}), {{}})
+open(logger.sample_paths(2).whole, "wb").write(b"rows")
+real = getattr(os, sys.argv[2])
+def killed(*args, **keys):
+    os.kill(os.getpid(), getattr(signal, sys.argv[3]))
+    return real(*args, **keys)
+setattr(os, sys.argv[2], killed)
+logger.save(SuiteResult({"results": {}}), {"suite.yaml": "a"})
 """
-    killed = subprocess.run([sys.executable, "-c", program], check=False)
+
+
+@pytest.mark.parametrize("call", ["link", "fsync", "rename"])
+def test_what_a_process_killed_in_the_moment_of_saving_leaves_is_removed_by_the_next_run(results, call):
+    killed = subprocess.run([sys.executable, "-c", KILLED, results, call, "SIGKILL"], check=False)
     assert killed.returncode == -signal.SIGKILL
     (left,) = results.iterdir()
     assert left.name.startswith(f".{STAMP}.tmp-")
     path, _ = save(results)
     assert path.name == STAMP
+    assert {entry.name for entry in results.iterdir()} == {STAMP, "latest"}
+
+
+def test_what_a_process_killed_during_the_load_leaves_is_nothing(results):
+    killed = subprocess.run([sys.executable, "-c", KILLED, results, "mkdir", "SIGKILL"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert list(results.iterdir()) == []
+
+
+def test_the_hidden_directory_of_a_process_that_is_alive_stays(results):
+    with subprocess.Popen([sys.executable, "-c", KILLED, results, "link", "SIGSTOP"]) as stopped:
+        try:
+            os.waitpid(stopped.pid, os.WUNTRACED)
+            (hidden,) = results.iterdir()
+            save(results)
+            assert hidden.is_dir()
+            os.kill(stopped.pid, signal.SIGCONT)
+            assert stopped.wait(30) == 0
+        finally:
+            stopped.kill()
+    assert {entry.name for entry in results.iterdir()} == {STAMP, f"{STAMP}-2", "latest"}
+    assert (results / f"{STAMP}-2" / "samples.npy").read_bytes() == b"rows"
+
+
+def test_leftovers_of_the_first_version_are_removed_and_what_looks_like_them_is_not(results):
+    results.mkdir()
+    old = results / f".{STAMP}.tmp-4711"
+    old.mkdir()
+    (old / ".samples-supervisor").write_bytes(b"rows")
+    (old / ".samples-worker-3").write_bytes(b"rows")
+    (results / f".latest.{STAMP}.tmp-4711").symlink_to("nowhere")
+    mine = results / f".{STAMP}.tmp-4712"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    (results / f".latest.{STAMP}.tmp-4712").write_text("mine")
+    (results / ".hidden").mkdir()
+    (results / f".{STAMP}.tmp-4713").symlink_to(mine)
+    save(results)
+    assert {entry.name for entry in results.iterdir()} == {
+        STAMP, "latest", mine.name, f".latest.{STAMP}.tmp-4712", ".hidden", f".{STAMP}.tmp-4713",
+    }  # fmt: skip
+    assert (mine / "notes.txt").read_text() == "mine"

@@ -1,0 +1,207 @@
+"""Limits that end a run: by its time, or by the share of requests that fail."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from integration.runs import (
+    assert_numbers_add_up,
+    ended,
+    environment,
+    interrupt,
+    run,
+    started,
+    wait_until,
+    write_suite,
+)
+
+TWO_TESTS = """
+test_suite:
+  name: two
+  base_url: {url}
+  limits: {limits}
+  tests:
+    - {{name: one, endpoint: {endpoint}, parallel_users: 4, duration: 30s}}
+    - {{name: two, endpoint: /users/1, parallel_users: 4, iterations: 25}}
+"""
+
+
+def suite(target, limits, endpoint="/health"):
+    return TWO_TESTS.format(url=target.url, limits=limits, endpoint=endpoint)
+
+
+def test_the_run_ends_after_its_time_as_aborted(tmp_path, target):
+    done = run(tmp_path, suite(target, "{max_duration: 1s}"))
+    assert done.code == 108, done.stderr
+    document = done.document
+    assert (document["verdict"], document["exit_code"]) == ("aborted", 108)
+    assert document["incidents"] == ["ended by limits.max_duration (1s)", "not started: two"]
+    assert list(document["results"]) == ["one"]
+    test = done.test("one")
+    assert_numbers_add_up(test)
+    assert test["attempts"] == target.stats()["requests"]
+    assert test["parallel_execution"]["total_duration_ms"] >= 1000
+    assert "ABORTED" in done.stdout
+    assert "ended by limits.max_duration (1s)" in done.stdout
+    assert "ended by limits.max_duration (1s); finishing what is under way" in done.stderr
+
+
+def test_what_is_under_way_when_the_time_is_over_may_finish(tmp_path, target):
+    # Each request takes longer than the run may, so that all of them end in the drain.
+    done = run(tmp_path, suite(target, "{max_duration: 500ms}", endpoint="/delay/1000"))
+    assert done.code == 108
+    test = done.test("one")
+    assert (test["successful_requests"], test["interrupted_requests"]) == (4, 0)
+    assert test["requests_per_second"] == 0
+    assert test["attempts"] == target.stats()["requests"]
+
+
+def test_what_does_not_finish_within_graceful_stop_is_cut(tmp_path, target):
+    text = suite(target, "{max_duration: 500ms}", endpoint="/delay/20000").replace(
+        "duration: 30s", "duration: 30s, graceful_stop: 100ms"
+    )
+    done = run(tmp_path, text)
+    assert done.code == 108
+    assert done.test("one")["interrupted_requests"] == 4
+
+
+def test_a_run_that_ends_by_itself_before_its_time_has_passed(tmp_path, target):
+    text = suite(target, "{max_duration: 60s, abort_on_error_rate: 1%}").replace(
+        "duration: 30s", "iterations: 50"
+    )
+    done = run(tmp_path, text)
+    assert (done.code, done.document["verdict"], done.document["incidents"]) == (0, "passed", [])
+
+
+def test_a_run_in_which_too_much_fails_ends_early(tmp_path, target):
+    done = run(tmp_path, suite(target, "{abort_on_error_rate: 50%}", endpoint="/status/503"))
+    assert done.code == 108, done.stderr
+    assert done.document["verdict"] == "aborted"
+    why, missing = done.document["incidents"]
+    found = re.fullmatch(
+        r"aborted: 100\.0 % of the last ([\d,]+) requests failed \(limits\.abort_on_error_rate: 50 %\)", why
+    )
+    assert found, why
+    test = done.test("one")
+    assert 100 <= int(found[1].replace(",", "")) <= test["total_requests"]
+    assert missing == "not started: two"
+    assert_numbers_add_up(test)
+    assert test["attempts"] == target.stats()["requests"]
+    assert why in done.stdout
+    assert why in done.stderr
+
+
+def test_a_share_below_the_limit_ends_nothing(tmp_path, target):
+    text = suite(target, "{abort_on_error_rate: 50%}", endpoint="/flaky?rate=0.2").replace(
+        "duration: 30s", "iterations: 100"
+    )
+    done = run(tmp_path, text)
+    assert done.code == 0, done.stderr
+    assert done.test("one")["failed_requests"] == 80
+
+
+def test_tests_that_run_together_fail_together(tmp_path, target):
+    # Each answers about as often as the other, and one of them always with an error.
+    text = f"""
+test_suite:
+  name: two
+  base_url: {target.url}
+  mode: parallel
+  limits: {{abort_on_error_rate: 90%}}
+  tests:
+    - {{name: bad, endpoint: /status/500, parallel_users: 4, iterations: 100, pacing: 5ms}}
+    - {{name: good, endpoint: /health, parallel_users: 4, iterations: 100, pacing: 5ms}}
+"""
+    done = run(tmp_path, text)
+    assert done.document["incidents"] == []
+    assert done.test("bad")["failed_requests"] == 400
+    assert done.test("good")["successful_requests"] == 400
+
+
+def test_ctrl_c_in_the_drain_of_an_aborted_run_is_an_interruption(tmp_path, target):
+    text = suite(target, "{max_duration: 500ms}", endpoint="/delay/20000").replace(
+        "duration: 30s", "duration: 30s, graceful_stop: 5s"
+    )
+    with started(tmp_path, text, "--procs", "1") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "limits.max_duration" in line:
+                break
+        interrupt(process)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    assert done.document["verdict"] == "interrupted"
+    assert done.document["incidents"] == [
+        "ended by limits.max_duration (500ms)",
+        "interrupted by SIGINT",
+        "not started: two",
+    ]
+
+
+NOBODY_DRAINS = """
+import sys
+import perfcore.metrics.samples as samples
+from perfcore.cli.main import main
+from perfcore.engine.supervisor import Supervisor
+
+samples.SampleRing.__init__.__defaults__ = (2,)
+drain = Supervisor._drain
+Supervisor._drain = lambda self: drain(self) if self._is_stopping else None
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_failures_that_nobody_drained_are_seen(tmp_path, target):
+    # With two blocks a ring the workers soon find no free one, and count by themselves.
+    path = write_suite(tmp_path, suite(target, "{abort_on_error_rate: 50%}", endpoint="/status/503"))
+    done = subprocess.run(
+        [sys.executable, "-c", NOBODY_DRAINS, str(path), "--procs", "2", "--json"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 108, done.stderr
+    document = json.loads(done.stdout)
+    assert "aborted: 100.0 %" in document["incidents"][0]
+    assert document["results"]["one"]["attempts"] == target.stats()["requests"]
+
+
+@pytest.mark.parametrize("mode", ["sequential", "parallel"])
+def test_a_limit_ends_every_test_that_runs(tmp_path, target, mode):
+    text = f"""
+test_suite:
+  name: two
+  base_url: {target.url}
+  mode: {mode}
+  limits: {{max_duration: 600ms}}
+  tests:
+    - {{name: one, endpoint: /health, parallel_users: 2, duration: 30s}}
+    - {{name: two, endpoint: /delay/100, parallel_users: 2, duration: 30s}}
+"""
+    done = run(tmp_path, text)
+    assert done.code == 108
+    assert list(done.document["results"]) == (["one"] if mode == "sequential" else ["one", "two"])
+    assert sum(test["attempts"] for test in done.document["results"].values()) == target.stats()["requests"]
+
+
+def test_a_limit_is_seen_by_a_caller_from_python(tmp_path, target):
+    program = (
+        "import sys\n"
+        "from perfcore import TestCase, TestRunner, TestSuite\n"
+        "seen = []\n"
+        "runner = TestRunner(results_dir=None, on_progress=lambda progress: seen.append(progress.aborted_by))\n"
+        "suite = TestSuite(name='s', base_url=sys.argv[1], limits={'max_duration': '500ms'},\n"
+        "    tests=[TestCase(name='one', endpoint='/health', duration='30s')])\n"
+        "result = runner.run(suite)\n"
+        "print(result.verdict, result.exit_code, seen[0], seen[-1])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, target.url],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    wait_until(lambda: target.stats()["open_connections"] == 0, "connections closed")
+    assert done.stdout == "aborted 108 None ended by limits.max_duration (500ms)\n", done.stderr
