@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from perfcore.cli.messages import output, tell
+from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.plan import plan_run
 from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
 from perfcore.errors import ExitCode, NotSavedError, gravest
@@ -26,7 +27,9 @@ DEFAULT_RESULTS_DIR = "results"
 
 
 def run(options: argparse.Namespace) -> int:
-    suite = load_suite(options.suite, env=options.env, variables=dict(options.var), tags=dict(options.tag))
+    suite = load_suite(
+        options.suite, env=options.env, variables=dict(options.var), tags=dict(options.tag), lacks=lacks
+    )
     if options.only:
         suite = suite.select(options.only)
     color = not options.no_color and not os.environ.get("NO_COLOR")
@@ -85,6 +88,7 @@ def _show(result: SuiteResult, options: argparse.Namespace, *, color: bool) -> N
 def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
     """The first signal drains and saves, the second leaves at once."""
     said: list[str] = []
+    aborted: list[str] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
@@ -103,6 +107,9 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
         if said and said[0]:
             view.message(said[0])
             said[0] = ""
+        if progress.aborted_by and not aborted:
+            aborted.append(progress.aborted_by)
+            view.message(f"{progress.aborted_by}; finishing what is under way, then the result is saved")
         view.update(progress)
 
     runner.on_progress = on_progress

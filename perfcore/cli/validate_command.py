@@ -3,6 +3,7 @@
 import argparse
 
 from perfcore.cli.messages import output, tell
+from perfcore.engine.libcurl_features import lacks
 from perfcore.errors import ExitCode, SuiteError
 from perfcore.suite.config_loader import load_suite
 
@@ -11,7 +12,7 @@ def run(options: argparse.Namespace) -> int:
     code = ExitCode.PASSED
     for path in options.suite:
         try:
-            suite = load_suite(path, env=options.env, variables=dict(options.var))
+            suite = load_suite(path, env=options.env, variables=dict(options.var), lacks=lacks)
         except SuiteError as error:
             tell(error)
             code = ExitCode.WRONG_SUITE

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s
+from perfcore.engine.plan_details import limit_details, load_details, request_details, request_notes
 from perfcore.suite.effective_suite import effective_suite
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
-from perfcore.suite.test_suite import TestSuite
+from perfcore.suite.test_suite import TestSuite, join_url
 from perfcore.units import format_duration
 
 
@@ -26,6 +27,7 @@ class CasePlan:
     duration_s: float | None
     ramp_up_s: float
     worker_users: tuple[int, ...]
+    url: str  # still with its ${…}
 
     @property
     def load(self) -> dict[str, Any]:
@@ -71,18 +73,8 @@ class CasePlan:
 
     @property
     def details(self) -> list[str]:
-        """What else the suite asks of the load: ramp-up, think time, pacing."""
-        case, think, details = self.case, self.case.think_time, []
-        if case.ramp_up_s is not None:
-            details.append(f"ramp-up {format_duration(case.ramp_up_s)}")
-        if think.kind == "uniform":
-            details.append(f"think time {format_duration(think.min_s)} to {format_duration(think.max_s)}")
-        elif think.kind != "none":
-            spread = ", exponential" if think.kind == "exponential" else ""
-            details.append(f"think time {format_duration(think.mean_s)}{spread}")
-        if case.pacing_s:
-            details.append(f"pacing {format_duration(case.pacing_s)}")
-        return details
+        """What else the suite asks of the load and the requests."""
+        return [*load_details(self.case), *request_details(self.case)]
 
     @property
     def notes(self) -> list[str]:
@@ -93,7 +85,7 @@ class CasePlan:
                 f"users start over {format_duration(self.ramp_up_s)} "
                 f"({DEFAULT_STARTS_PER_S:,} a second); ramp_up: sets it, 0s starts all at once"
             )
-        return notes
+        return [*notes, *request_notes(case, self.url)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +95,7 @@ class RunPlan:
     workers: int
     cases: tuple[CasePlan, ...]
     phases: tuple[tuple[int, ...], ...]
+    suite_name: str = ""
 
     def document(self, suite: TestSuite, masker: Masker) -> dict[str, Any]:
         """The plan as plain values, masked, for whoever shows it."""
@@ -118,7 +111,7 @@ class RunPlan:
                     "key": plan.case.key,
                     "request": request_line(plan.case, masker),
                     "load": plan.sentence,
-                    "details": plan.details,
+                    "details": [masker.text(text) for text in (*plan.details, *limit_details(suite.limits))],
                     "notes": plan.notes,
                     "requests": plan.requests,
                     "duration_s": plan.duration_s,
@@ -139,14 +132,15 @@ def plan_run(suite: TestSuite, workers: int) -> RunPlan:
     indices = tuple(range(len(suite.tests)))
     phases = (indices,) if suite.mode == "parallel" else tuple((index,) for index in indices)
     cases = [
-        _plan_case(index, suite.tests[index], ranks, workers)
+        _plan_case(index, suite, ranks, workers)
         for phase in phases
         for index, ranks in zip(phase, deal([suite.tests[at] for at in phase], range(workers)), strict=True)
     ]
-    return RunPlan(workers, tuple(cases), phases)
+    return RunPlan(workers, tuple(cases), phases, suite.name)
 
 
-def _plan_case(index: int, case: TestCase, ranks: Sequence[int], workers: int) -> CasePlan:
+def _plan_case(index: int, suite: TestSuite, ranks: Sequence[int], workers: int) -> CasePlan:
+    case = suite.tests[index]
     users = [0] * workers
     for rank, worker in enumerate(ranks):
         users[worker] = len(dealt(case.parallel_users, rank, len(ranks)))
@@ -156,7 +150,16 @@ def _plan_case(index: int, case: TestCase, ranks: Sequence[int], workers: int) -
         requests = case.effective_iterations * case.parallel_users
     else:
         requests = None
-    return CasePlan(index, case, load_model(case), requests, case.duration_s, ramp_up_s(case), tuple(users))
+    return CasePlan(
+        index,
+        case,
+        load_model(case),
+        requests,
+        case.duration_s,
+        ramp_up_s(case),
+        tuple(users),
+        join_url(suite.base_url, case.endpoint),
+    )
 
 
 def deal(cases: Sequence[TestCase], workers: Sequence[int]) -> list[list[int]]:

@@ -5,21 +5,35 @@ iterations, and costs nothing per request; any other is rendered for the user an
 """
 
 import base64
+import os
 import random
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
-from perfcore.engine.transport import Exchange, Request, RequestSettings
-from perfcore.suite.template import JsonTemplate, RenderContext, Template, compile_json, compile_text
-from perfcore.suite.test_case import BasicAuth, BearerAuth, TestCase
+from perfcore.engine.request_body import compile_body
+from perfcore.engine.request_parts import (
+    Part,
+    encoded_pairs,
+    joined,
+    joined_pairs,
+    one_line,
+    part_of,
+    text_part,
+)
+from perfcore.engine.transport import Exchange, Request, RequestSettings, RetryPolicy
+from perfcore.metrics.outcomes import CODE
+from perfcore.suite.authentication import AwsSigV4Auth, BasicAuth, BearerAuth
+from perfcore.suite.template import RenderContext, compile_text
+from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite, join_url
+from perfcore.suite.text_template import Scope
 
 # Characters that may stand in a URL; only what could never be sent (spaces, controls, non-ASCII) is encoded, so
 # that an endpoint or a value which is encoded already stays as it is.
 _URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
-_HAS_BODY_BY_NATURE = frozenset({"POST", "PUT", "PATCH"})
 
 
 @dataclass(slots=True)
@@ -39,22 +53,14 @@ class Scenario:
         self._case_index = case_index
         self._seed = seed
         self.case = case
-        expect = case.expect
-        self.settings = RequestSettings(
-            method=case.method,
-            timeout_s=case.timeout_s,
-            connect_timeout_s=case.connect_timeout_s,
-            keepalive=case.keepalive,
-            tls_verify=case.tls.verify,
-            tls_ca=case.tls.ca,
-            tls_cert=case.tls.cert,
-            tls_key=case.tls.key,
-            keep_body=expect.needs_body,
-            keep_headers=expect.needs_headers,
-        )
+        self.settings = _settings(suite, case)
+        body = compile_body(case, suite.scope, random.Random(f"{seed}:{case_index}:body"))
+        for file in body.files:
+            weakref.finalize(self, os.close, file.fd)
         self._url = _compile_url(suite, case)
-        self._headers = _compile_headers(suite, case)
-        self._body = _compile_body(suite, case)
+        self._headers = _compile_headers(case, suite.scope, body.content_type)
+        self._body = body.content
+        self._credentials = _compile_credentials(case, suite.scope)
         self.constant = self._constant_request()
 
     def request_for(self, exchange: Exchange) -> Request:
@@ -70,60 +76,65 @@ class Scenario:
         return self._render(context)
 
     def _constant_request(self) -> Request | None:
-        parts = (self._url, *self._headers, *([self._body] if self._body is not None else []))
-        return None if any(part.render for part in parts) else self._render(UserContext(0, random.Random(0)))
+        parts = (self._url, *self._headers, self._body, self._credentials)
+        if any(part is not None and part.render is not None for part in parts):
+            return None
+        return self._render(UserContext(0, random.Random(0)))
 
     def _render(self, context: RenderContext) -> Request:
         return Request(
             self.settings,
-            _text(self._url.value(context)),
-            [_text(line.value(context)) for line in self._headers],
-            None if self._body is None else _bytes(self._body.value(context)),
+            self._url.value(context),
+            [line.value(context) for line in self._headers],
+            None if self._body is None else self._body.value(context),
+            None if self._credentials is None else self._credentials.value(context),
         )
 
 
-class _Part:
-    """A constant, or a function of the context."""
-
-    __slots__ = ("constant", "render")
-
-    def __init__(
-        self,
-        constant: str | bytes | None = None,
-        render: Callable[[RenderContext], str | bytes] | None = None,
-    ) -> None:
-        self.constant = constant
-        self.render = render
-
-    def value(self, context: RenderContext) -> str | bytes:
-        if self.render is not None:
-            return self.render(context)
-        assert self.constant is not None
-        return self.constant
-
-
-def _text(value: str | bytes) -> str:
-    assert isinstance(value, str)
-    return value
-
-
-def _bytes(value: str | bytes) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def _part(template: Template | JsonTemplate, finish: Callable[..., str | bytes]) -> _Part:
-    if template.constant is not None:
-        return _Part(finish(template.constant))
-    render = template.render
-    return _Part(render=lambda context: finish(render(context)))
+def _settings(suite: TestSuite, case: TestCase) -> RequestSettings:
+    auth = case.auth
+    return RequestSettings(
+        method=case.method,
+        timeout_s=case.timeout_s,
+        connect_timeout_s=case.connect_timeout_s,
+        keepalive=case.keepalive,
+        tls_verify=case.tls.verify,
+        tls_ca=case.tls.ca,
+        tls_cert=case.tls.cert,
+        tls_key=case.tls.key,
+        keep_body=case.expect.needs_body,
+        keep_headers=case.expect.needs_headers,
+        auth_scheme="" if auth is None or isinstance(auth, BasicAuth | BearerAuth) else auth.type,
+        aws_scope=_aws_scope(auth, suite.scope) if isinstance(auth, AwsSigV4Auth) else "",
+        cookies=case.cookies,
+        follow_redirects=case.follow_redirects,
+        max_redirects=case.max_redirects,
+        compressed=case.compressed,
+        http_version=case.http_version,
+        proxy=case.proxy,
+        resolve=case.resolve,
+        dns_select=case.dns.select,
+        local_addresses=case.local_addresses,
+        unix_socket=str(case.unix_socket or ""),
+        preconnect=case.preconnect,
+        retry=_retry_policy(case),
+    )
 
 
-def _joined(parts: list[_Part], finish: Callable[[list[str]], str | bytes]) -> _Part:
-    """One part made of several texts."""
-    if all(part.render is None for part in parts):
-        return _Part(finish([_text(part.constant or "") for part in parts]))
-    return _Part(render=lambda context: finish([_text(part.value(context)) for part in parts]))
+def _retry_policy(case: TestCase) -> RetryPolicy | None:
+    if not case.retries:
+        return None
+    return RetryPolicy(
+        retries=case.retries,
+        error_codes=frozenset(CODE[kind] for kind in case.retry_on.kinds),
+        statuses=case.retry_on.statuses,
+        backoff_s=case.retry_backoff_s,
+    )
+
+
+def _aws_scope(auth: AwsSigV4Auth, scope: Scope) -> str:
+    # The suite was checked: neither depends on the request.
+    return ":".join(compile_text(text, scope).constant or "" for text in (auth.region, auth.service))
 
 
 def _sendable(url: str) -> str:
@@ -138,94 +149,62 @@ def _sendable(url: str) -> str:
     return quote(url, safe=_URL_SAFE)
 
 
-def _compile_url(suite: TestSuite, case: TestCase) -> _Part:
+def _compile_url(suite: TestSuite, case: TestCase) -> Part[str]:
     base_url = suite.base_url
-    endpoint = _part(compile_text(case.endpoint, suite.scope), str)
-    pairs = [
-        (quote(str(name), safe=""), _part(compile_text(_plain(item), suite.scope), _query_value))
-        for name, value in case.params.items()
-        for item in (value if isinstance(value, list | tuple) else [value])
-    ]
+    pairs = encoded_pairs(case.params, suite.scope)
 
     def finish(texts: list[str]) -> str:
         url, _, _fragment = _sendable(join_url(base_url, texts[0])).partition("#")
-        query = "&".join(f"{name}={text}" for (name, _), text in zip(pairs, texts[1:], strict=True))
+        query = joined_pairs(pairs, texts[1:])
         if not query:
             return url
         return f"{url}{'&' if '?' in url else '?'}{query}"
 
-    return _joined([endpoint, *(part for _, part in pairs)], finish)
+    return joined([text_part(case.endpoint, suite.scope), *(part for _, part in pairs)], finish)
 
 
-def _query_value(text: str) -> str:
-    return quote(text, safe="-._~")
-
-
-def _plain(value: object) -> str:
-    """A YAML scalar as it is written in a query or a form."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
-
-
-def _compile_headers(suite: TestSuite, case: TestCase) -> list[_Part]:
+def _compile_headers(case: TestCase, scope: Scope, content_type: str | None) -> list[Part[str]]:
     lines = [
-        _part(compile_text(value, suite.scope), lambda text, name=name: f"{name}: {_one_line(text)}")
+        part_of(compile_text(value, scope), lambda text, name=name: f"{name}: {one_line(text)}")
         for name, value in case.headers.items()
     ]
     given = {name.lower() for name in case.headers}
-    if "content-type" not in given:
-        if case.has_json:
-            lines.append(_Part("Content-Type: application/json"))
-        elif case.form is not None:
-            lines.append(_Part("Content-Type: application/x-www-form-urlencoded"))
-    if "authorization" not in given and case.auth is not None:
-        lines.append(_authorization(suite, case))
+    if content_type is not None and "content-type" not in given:
+        lines.append(Part(f"Content-Type: {content_type}"))
+    if "authorization" not in given:
+        lines += _authorization(case, scope)
     return lines
 
 
-def _one_line(text: str) -> str:
-    # A value that came from a file or a variable must not be able to add headers of its own.
-    return text.replace("\r", " ").replace("\n", " ")
-
-
-def _authorization(suite: TestSuite, case: TestCase) -> _Part:
+def _authorization(case: TestCase, scope: Scope) -> list[Part[str]]:
+    """The header of a scheme that is known before the request."""
     auth = case.auth
     if isinstance(auth, BearerAuth):
-        token = compile_text(auth.token, suite.scope)
-        return _part(token, lambda text: f"Authorization: Bearer {_one_line(text)}")
-    assert isinstance(auth, BasicAuth)
-    pair = [
-        _part(compile_text(auth.username, suite.scope), str),
-        _part(compile_text(auth.password, suite.scope), str),
-    ]
-    return _joined(
-        pair, lambda texts: f"Authorization: Basic {base64.b64encode(':'.join(texts).encode()).decode()}"
-    )
+        token = compile_text(auth.token, scope)
+        return [part_of(token, lambda text: f"Authorization: Bearer {one_line(text)}")]
+    if isinstance(auth, BasicAuth):
+        pair = [text_part(auth.username, scope), text_part(auth.password, scope)]
+        return [joined(pair, lambda texts: f"Authorization: Basic {_base64(':'.join(texts))}")]
+    return []
 
 
-def _compile_body(suite: TestSuite, case: TestCase) -> _Part | None:
-    if case.body is not None:
-        return _part(compile_text(case.body, suite.scope), str.encode)
-    if case.has_json:
-        return _part(compile_json(case.json_body, suite.scope), bytes)
-    if case.form is not None:
-        return _compile_form(suite, case.form)
-    if case.body_file is not None:
-        # Read before the fork: the workers share its pages.
-        return _Part(case.body_file.read_bytes())
-    # These have a body by nature; without one they say so with Content-Length: 0.
-    return _Part(b"") if case.method in _HAS_BODY_BY_NATURE else None
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
-def _compile_form(suite: TestSuite, form: Mapping[str, object]) -> _Part:
-    pairs = [
-        (quote(str(name), safe=""), _part(compile_text(_plain(item), suite.scope), _query_value))
-        for name, value in form.items()
-        for item in (value if isinstance(value, list | tuple) else [value])
-    ]
+def _compile_credentials(case: TestCase, scope: Scope) -> Part[tuple[str, str]] | None:
+    """User and password, or the two keys, of a scheme that the transport carries out."""
+    auth = case.auth
+    if auth is None or isinstance(auth, BasicAuth | BearerAuth):
+        return None
+    if isinstance(auth, AwsSigV4Auth):
+        pair = (auth.access_key, auth.secret_key)
+    else:
+        # Negotiate without a user: both empty, for the ticket cache.
+        pair = (auth.username or "", auth.password or "")
+    parts = [part_of(compile_text(text, scope), one_line) for text in pair]
+    return joined(parts, _pair)
 
-    def finish(texts: list[str]) -> bytes:
-        return "&".join(f"{name}={text}" for (name, _), text in zip(pairs, texts, strict=True)).encode()
 
-    return _joined([part for _, part in pairs], finish)
+def _pair(texts: list[str]) -> tuple[str, str]:
+    return texts[0], texts[1]

@@ -7,8 +7,8 @@ stops early. The steps: text → plain data with places (yaml_document) → envi
 → `${…}` of everything but the request's texts settled → models (test_case, test_suite) → the request's `${…}` checked.
 """
 
+import math
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from operator import itemgetter
@@ -16,26 +16,42 @@ from pathlib import Path
 from typing import Any
 
 from perfcore.errors import SuiteError
+from perfcore.suite.features import Lacks, nothing_lacks
+from perfcore.suite.limits import Limits
+from perfcore.suite.load_arguments import check_arguments
 from perfcore.suite.masker import Masker
 from perfcore.suite.merging import Origins, merge_defaults, merge_environment
-from perfcore.suite.mistakes import KeyPath, Mistake, ModelError, shown, suggestion, told
+from perfcore.suite.mistakes import (
+    MOST_TOLD,
+    KeyPath,
+    Mistake,
+    ModelError,
+    listed,
+    more_mistakes,
+    shown,
+    suggestion,
+    told,
+)
 from perfcore.suite.request_check import REQUEST_KEYS, request_mistakes, variable_mistakes
 from perfcore.suite.secret_values import name_mistakes, scope_secrets
+from perfcore.suite.suite_source import bounded, read_path, read_standard_input
 from perfcore.suite.test_case import Expectation, TestCase
 from perfcore.suite.test_suite import TestSuite
 from perfcore.suite.text_template import Scope, TemplateError
-from perfcore.suite.yaml_document import Document, Place, UnreadableError, read_yaml
+from perfcore.suite.yaml_document import Document, Place, UnreadableError, place_after, read_yaml
 
-# Larger is no suite; the bound keeps the answer quick for a wrong path.
-LARGEST_FILE = 20_000_000
+# What the keys of `defaults` come to under all tests, and all texts with their variables: a few lines could ask
+# for gigabytes.
+_MOST_VALUES_OF_DEFAULTS = 200_000
+_MOST_CHARACTERS = 100_000_000
 
 _TOP = "test_suite"
 # What an environment may not change.
 _NOT_IN_ENVIRONMENT = ("environments", "tests")
 _SETTLED_IN_TEST = frozenset(TestCase.yaml_keys()) - REQUEST_KEYS
 # Where text is wanted, a plain scalar is taken as it was written: 1.10 stays 1.10.
-_TEXT_KEYS = frozenset({"name", "description", "endpoint", "body", "body_file"})
-_TEXT_MAPPINGS = frozenset({"headers", "params", "form", "auth", "tags"})
+_TEXT_KEYS = frozenset({"name", "description", "endpoint", "body", "body_file", "http_version"})
+_TEXT_MAPPINGS = frozenset({"headers", "params", "form", "multipart", "auth", "tags"})
 _TEXT_EXPECTATIONS = frozenset({"header", "body_contains", "body_matches"})
 
 
@@ -47,57 +63,38 @@ def load_suite(
     tags: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
+    lacks: Lacks = nothing_lacks,
 ) -> TestSuite:
     """The checked suite of a file, or of standard input for `-`; raises SuiteError with every mistake.
 
     `env` chooses one of the suite's environments; `variables` go over everything else that supplies `${NAME}`;
     `tags` go over the suite's; `environ` is the process environment (default os.environ). `stdin` is used in
-    place of the process's standard input.
+    place of the process's standard input. `lacks` tells what the transport that will carry the suite cannot do.
     """
+    check_arguments(source, env, variables, tags)
     is_stdin = str(source) == "-"
     label = "stdin" if is_stdin else str(source)
-    text = _text_of_source(label, _read_stdin(stdin) if is_stdin else _read_file(Path(source)))
+    content = read_path(Path(source)) if not is_stdin else read_standard_input() if stdin is None else stdin
+    text = _text_of_source(label, bounded(content, label))
     try:
         document = read_yaml(text)
     except UnreadableError as error:
         path = error.mistake.path[1:] if error.mistake.path[:1] == (_TOP,) else error.mistake.path
         raise SuiteError([_line(label, error.place, Mistake(path, error.mistake.text))]) from None
-    loader = _Loader(label, document, Path() if is_stdin else Path(source).parent)
+    loader = _Loader(label, document, Path() if is_stdin else Path(source).parent, lacks)
     environment = dict(os.environ if environ is None else environ)
     return loader.load(
         env, dict(variables or {}), dict(tags or {}), environment, None if is_stdin else Path(source)
     )
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SuiteError([f"{path}: cannot be read: {reason}"]) from None
-
-
-def _read_stdin(given: bytes | None) -> bytes:
-    if given is not None:
-        return given
-    if sys.stdin is None:
-        raise SuiteError(["stdin: is closed"])
-    return sys.stdin.buffer.read(LARGEST_FILE + 1)
-
-
 def _text_of_source(label: str, content: bytes) -> str:
-    if len(content) > LARGEST_FILE:
-        raise SuiteError([f"{label}: is larger than {LARGEST_FILE // 1_000_000} MB; that is no suite file"])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = Place(
-            content.count(b"\n", 0, error.start) + 1, error.start - content.rfind(b"\n", 0, error.start)
-        )
-        raise SuiteError(
-            [_line(label, place, Mistake((), "is not UTF-8 text; a suite file is YAML"))]
-        ) from None
+        place = place_after(error.object[: error.start].decode())
+        mistake = Mistake((), "is not UTF-8 text; a suite file is YAML")
+        raise SuiteError([_line(label, place, mistake)]) from None
     if "\0" in text:
         raise SuiteError([f"{label}: is a binary file; a suite file is YAML"])
     if not text.strip():
@@ -112,10 +109,11 @@ def _line(label: str, place: Place, mistake: Mistake) -> str:
 class _Loader:
     """One load: the document, what was merged from where, and the mistakes found so far."""
 
-    def __init__(self, label: str, document: Document, directory: Path) -> None:
+    def __init__(self, label: str, document: Document, directory: Path, lacks: Lacks) -> None:
         self._label = label
         self._document = document
         self._directory = directory
+        self._lacks = lacks
         self._origins = Origins()
         self._found: list[tuple[Place, Mistake]] = []
         # Written key paths with a mistake already: nothing more is said about them or what is in them.
@@ -137,6 +135,7 @@ class _Loader:
         self._check_environments(written, env)
         merged = merge_environment(written, env, self._origins)
         self._check_defaults(merged.get("defaults"))
+        self._check_size_of_defaults(merged)
         merged = merge_defaults(merged, self._origins)
         self._check_attribute_names(merged)
         if isinstance(merged.get("tags", {}), dict):
@@ -148,6 +147,7 @@ class _Loader:
             environ=environ,
             directory=self._directory,
         )
+        scope.most_made = _MOST_CHARACTERS
         for mistake in variable_mistakes(scope):
             self._add(mistake)
         settled = self._settle_suite(merged, scope)
@@ -160,6 +160,7 @@ class _Loader:
             secrets = merged.get("secrets")
             names = [name for name in secrets if isinstance(name, str)] if isinstance(secrets, list) else []
             raise SuiteError(self._lines(Masker(scope_secrets(names, scope))))
+        scope.most_made = math.inf
         return suite
 
     def _top(self) -> dict[str, Any]:
@@ -209,7 +210,7 @@ class _Loader:
                     for entry in unknown:
                         self._add(Mistake(("environments", name, key, entry), TestCase.unknown_key(entry)))
         if env is not None and env not in (environments or {}):
-            choices = ", ".join(environments or {})
+            choices = listed(environments or {})
             way_out = (
                 f"choose one of {choices}{suggestion(env, environments or {})}"
                 if choices
@@ -224,9 +225,19 @@ class _Loader:
         elif defaults is not None:
             self._add(Mistake(("defaults",), f"{shown(defaults)} is not a mapping; write the keys of a test"))
 
+    def _check_size_of_defaults(self, suite: dict[str, Any]) -> None:
+        defaults, tests = suite.get("defaults"), suite.get("tests")
+        count = _count_values(defaults) * (len(tests) if isinstance(tests, list) else 0)
+        if count > _MOST_VALUES_OF_DEFAULTS:
+            text = f"come to more than {_MOST_VALUES_OF_DEFAULTS:,} values under {len(tests or ()):,} tests"
+            self._add(Mistake(("defaults",), text))
+            raise SuiteError(self._lines())
+
     def _check_attribute_names(self, suite: dict[str, Any]) -> None:
         """The models take their Python names as well; in a file those are unknown keys."""
-        tests = suite.get("tests")
+        limits, tests = suite.get("limits"), suite.get("tests")
+        for key in Limits.attribute_names().intersection(limits if isinstance(limits, dict) else ()):
+            self._add(Mistake(("limits", key), Limits.unknown_key(key)))
         for index, test in enumerate(tests if isinstance(tests, list) else ()):
             expect = test.get("expect") if isinstance(test, dict) else None
             for model, data, path in ((TestCase, test, ()), (Expectation, expect, ("expect",))):
@@ -252,16 +263,27 @@ class _Loader:
             key: self._settle(value, (*path, key), scope) if key in _SETTLED_IN_TEST else value
             for key, value in test.items()
         }
-        self._find_files(settled, ("body_file",))
+        self._find_files(settled, ("body_file", "unix_socket"))
         if isinstance(settled.get("tls"), dict):
             self._find_files(settled["tls"], ("ca", "cert", "key"))
+        multipart = settled.get("multipart")
+        if isinstance(multipart, dict) and isinstance(multipart.get("files"), dict):
+            # The fields are the request's texts, the paths are settled as every other path is.
+            files = self._settle(multipart["files"], (*path, "multipart", "files"), scope)
+            self._find_files(files, files)
+            settled["multipart"] = {**multipart, "files": files}
         return settled
 
     def _find_files(self, data: dict[str, Any], keys: Iterable[str]) -> None:
         """Relative paths start at the suite file."""
         for key in keys:
-            if isinstance(data.get(key), str) and data[key]:
-                data[key] = str(self._directory / data[key])
+            if isinstance(data.get(key), list):
+                data[key] = [self._found_file(entry) for entry in data[key]]
+            elif key in data:
+                data[key] = self._found_file(data[key])
+
+    def _found_file(self, value: object) -> object:
+        return str(self._directory / value) if isinstance(value, str) and value else value
 
     def _settle(self, value: object, path: KeyPath, scope: Scope) -> Any:
         if isinstance(value, str) and "$" in value:
@@ -291,7 +313,7 @@ class _Loader:
         base_url = data.get("base_url")
         for index, test in enumerate(tests if isinstance(tests, list) else ()):
             if isinstance(test, dict):
-                for mistake in request_mistakes(test, str(base_url or ""), scope):
+                for mistake in request_mistakes(test, str(base_url or ""), scope, self._lacks):
                     self._add(mistake.under(("tests", index)))
 
     def _add(self, mistake: Mistake) -> None:
@@ -303,11 +325,20 @@ class _Loader:
         self._found.append((place, Mistake(path, mistake.text)))
 
     def _lines(self, masker: Masker | None = None) -> list[str]:
-        """Each mistake once, by place, without secrets."""
+        """Each mistake once, by place, without secrets; of very many the first ones, and how many more there are."""
+        found = list(dict.fromkeys(sorted(self._found, key=itemgetter(0))))
         lines = []
-        for place, (path, text) in sorted(self._found, key=itemgetter(0)):
+        for place, (path, text) in found[:MOST_TOLD]:
             lines.append(_line(self._label, place, Mistake(path, masker.text(text) if masker else text)))
+        if len(found) > MOST_TOLD:
+            text = f"… and {more_mistakes(len(found) - MOST_TOLD)} from here on"
+            lines.append(_line(self._label, found[MOST_TOLD][0], Mistake((), text)))
         return list(dict.fromkeys(lines))
+
+
+def _count_values(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count_values, inner))
 
 
 def _wants_text(path: KeyPath) -> bool:

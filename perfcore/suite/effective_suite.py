@@ -4,18 +4,23 @@ Texts of requests keep their `${…}`; everything else shows its value. Masked v
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from perfcore.suite.authentication import LOAD_TIME_KEYS
 from perfcore.suite.expectation import StatusSet
 from perfcore.suite.json_conditions import JsonCheck
 from perfcore.suite.masker import Masker
 from perfcore.suite.model import SuiteModel
+from perfcore.suite.multipart import Multipart
 from perfcore.suite.request_check import REQUEST_KEYS
+from perfcore.suite.retry_conditions import RetryConditions
 from perfcore.suite.secret_names import MASK, looks_secret, only_references
+from perfcore.suite.secret_values import last_name
 from perfcore.suite.template_syntax import escaped
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -30,9 +35,10 @@ _ALWAYS = ("method", "parallel_users", "timeout_s")
 def effective_suite(suite: TestSuite, masker: Masker) -> str:
     """YAML text of a suite file."""
     data: dict[str, Any] = {"name": _settled(suite.name, masker)}
-    for key in ("description", "tags"):
-        if value := getattr(suite, key):
-            data[key] = _settled(value, masker)
+    if suite.description:
+        data["description"] = _settled(suite.description, masker)
+    if suite.tags:
+        data["tags"] = _settled(masker.tags(suite.tags), masker)
     if suite.base_url:
         data["base_url"] = escaped(masker.url(suite.base_url))
     data["mode"] = suite.mode
@@ -41,6 +47,8 @@ def effective_suite(suite: TestSuite, masker: Masker) -> str:
         data["variables"] = {name: _variable(name, value, suite, masker) for name, value in variables.items()}
     if suite.secrets:
         data["secrets"] = list(suite.secrets)
+    if limits := _plain(suite.limits, "limits"):
+        data["limits"] = limits
     data["tests"] = [_test(case, masker) for case in suite.tests]
     return yaml.dump(
         {"test_suite": data},
@@ -64,8 +72,12 @@ def _test(case: TestCase, masker: Masker) -> dict[str, Any]:
         if name in case.model_fields_set or name in _ALWAYS:
             key = field.alias or name
             value = getattr(case, name)
+            if key == "proxy":
+                value = masker.url(value)
             test[key] = (
-                _request(key, value, masker) if key in REQUEST_KEYS else _settled(_plain(value, name), masker)
+                _request(key, value, masker)
+                if key in REQUEST_KEYS
+                else _settled(_announced(key, _plain(value, name), masker), masker)
             )
     if case.effective_iterations is not None:
         test["iterations"] = case.effective_iterations
@@ -80,20 +92,66 @@ def _request(key: str, value: Any, masker: Masker) -> Any:
         return masker.headers(value)
     if key == "auth" and value is not None:
         return {
-            name: text if name == "type" or only_references(text) else MASK
-            for name, text in value.model_dump().items()
+            name: _auth_text(name, text, masker) for name, text in value.model_dump(exclude_none=True).items()
         }
+    if isinstance(value, Multipart):
+        files = {name: [str(path.absolute()) for path in paths] for name, paths in value.files.items()}
+        parts = {
+            "fields": masker.field("", _unlisted(value.fields)),
+            "files": _settled(_unlisted(files), masker),
+        }
+        return {key: entries for key, entries in parts.items() if entries}
     return masker.field("", value)
+
+
+def _unlisted(entries: Mapping[str, Sequence[str]]) -> dict[str, str | Sequence[str]]:
+    """A list of one as people write it."""
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in entries.items()}
+
+
+def _auth_text(name: str, text: str, masker: Masker) -> str:
+    if name in LOAD_TIME_KEYS:
+        return masker.text(text)
+    return text if name == "type" or only_references(text) else MASK
+
+
+def _announced(key: str, value: Any, masker: Masker) -> Any:
+    """A settled value without what its names announce: tags, expected headers and JSON."""
+    if key == "tags":
+        return masker.tags(value)
+    if key == "expect" and isinstance(value, dict):
+        masked = dict(value)
+        if "header" in value:
+            masked["header"] = masker.field("", value["header"])
+        if "json" in value:
+            masked["json"] = {path: _wanted(path, wanted, masker) for path, wanted in value["json"].items()}
+        return masked
+    return value
+
+
+def _wanted(path: str, wanted: Any, masker: Masker) -> Any:
+    """What a JSONPath must find; of conditions on a secret only those stay that say nothing of its value."""
+    name = last_name(path)
+    if isinstance(wanted, Mapping) and masker.announces(name):
+        says_nothing = ("exists", "length")
+        return {
+            key: value if key in says_nothing else masker.field(name, value) for key, value in wanted.items()
+        }
+    return masker.field(name, wanted)
 
 
 def _plain(value: Any, name: str) -> Any:
     """A checked value as the suite file has it."""
+    if isinstance(value, float) and name in _NUMBERS_AS_TEXT:
+        return _NUMBERS_AS_TEXT[name](value)
     if isinstance(value, float) and name.endswith("_s"):
         return duration_text(value)
     if isinstance(value, ThinkTime):
         return _think_time(value)
     if isinstance(value, StatusSet):
         return _status(value)
+    if isinstance(value, RetryConditions):
+        return [core_value(text) for text in value.texts]
     if isinstance(value, re.Pattern):
         return value.pattern
     if isinstance(value, Path):
@@ -102,9 +160,23 @@ def _plain(value: Any, name: str) -> Any:
         fields = type(value).model_fields
         set_names = [field_name for field_name in fields if field_name in value.model_fields_set]
         return {fields[field].alias or field: _plain(getattr(value, field), field) for field in set_names}
-    if isinstance(value, tuple) and value and isinstance(value[0], JsonCheck):
+    if name == "json_conditions":
         return {check.path: check.wanted for check in value}
     return list(value) if isinstance(value, tuple) else value
+
+
+def _rate(per_s: float) -> str | float:
+    return f"{per_s:.0f}/s" if per_s.is_integer() else per_s
+
+
+def _percentage(share: float) -> str:
+    return f"{Decimal(repr(share)).scaleb(2).normalize():f}%"
+
+
+_NUMBERS_AS_TEXT: dict[str, Callable[[float], str | float]] = {
+    "max_rate_per_s": _rate,
+    "abort_on_error_rate": _percentage,
+}
 
 
 def duration_text(seconds: float) -> str | float:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Field, PlainValidator, WithJsonSchema
 
+from perfcore.suite.bounded_match import SearchTooLongError, is_found, read_pattern
 from perfcore.suite.field_types import PositiveDuration, Text, TextMap, read_list
 from perfcore.suite.json_conditions import JSON_SCHEMA, JsonCheck, read_json_check
 from perfcore.suite.mistakes import Mistake, ModelError, shown
@@ -64,17 +65,6 @@ def _bounds(match: re.Match[str]) -> tuple[int, int]:
     if match.group(1):
         return int(match.group(1)) * 100, int(match.group(1)) * 100 + 99
     return int(match.group(2)), int(match.group(2))
-
-
-def read_pattern(value: object) -> re.Pattern[str]:
-    if isinstance(value, re.Pattern):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not a regular expression")
-    try:
-        return re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{shown(value)} is not a regular expression: {error}") from None
 
 
 def _read_json_checks(value: object) -> tuple[JsonCheck, ...]:
@@ -187,7 +177,7 @@ class Expectation(SuiteModel):
         if self.body_contains is not None:
             broken.append(self.body_contains.encode("utf-8", "replace") not in body)
         if self.body_matches is not None:
-            broken.append(not self.body_matches.search(body.decode("utf-8", "replace")))
+            broken.append(self._broken_pattern(self.body_matches, body) is not None)
         if self.json_conditions:
             try:
                 document = orjson.loads(body)
@@ -228,9 +218,19 @@ class Expectation(SuiteModel):
     def _broken_body(self, body: bytes) -> Broken | None:
         if self.body_contains is not None and self.body_contains.encode("utf-8", "replace") not in body:
             return "body", f"the body does not contain {shown(self.body_contains)}"
-        if self.body_matches is not None and not self.body_matches.search(body.decode("utf-8", "replace")):
-            return "body", f"the body does not match {shown(self.body_matches.pattern)}"
+        if self.body_matches is not None:
+            broken = self._broken_pattern(self.body_matches, body)
+            if broken is not None:
+                return "body", broken
         return self._broken_json(body) if self.json_conditions else None
+
+    @staticmethod
+    def _broken_pattern(pattern: re.Pattern[str], body: bytes) -> str | None:
+        try:
+            found = is_found(pattern, body.decode("utf-8", "replace"))
+        except SearchTooLongError as error:
+            return f"body_matches {shown(pattern.pattern)}: {error}"
+        return None if found else f"the body does not match {shown(pattern.pattern)}"
 
     def _broken_json(self, body: bytes) -> Broken | None:
         try:

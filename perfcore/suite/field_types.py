@@ -107,12 +107,29 @@ def read_user_count(value: object) -> int:
     return read_count(value, _MOST_USERS)
 
 
+def read_whole_number(value: object, highest: int) -> int:
+    """A whole number from 0 to `highest`."""
+    try:
+        return 0 if value in (0, "0") and not isinstance(value, bool) else read_count(value, highest)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not a whole number from 0 to {highest:,}") from None
+
+
 def read_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     raise ValueError(f"{shown(value)} is neither true nor false")
+
+
+HTTP_VERSIONS = ("auto", "1.1", "2", "2-prior-knowledge", "3")
+
+
+def read_http_version(value: object) -> str:
+    # Numbers come from Python; a suite file's are taken as they were written, so that 1.10 is none of these.
+    numbers = {1.1: "1.1", 2: "2", 3: "3"}
+    return read_word(HTTP_VERSIONS)(numbers.get(value, value) if isinstance(value, int | float) else value)
 
 
 def read_text(value: object) -> str:
@@ -266,6 +283,13 @@ def _schema(schema: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
 
+def whole_number(highest: int) -> tuple[PlainValidator, WithJsonSchema]:
+    """The type of a whole number from 0 to `highest`."""
+    number = {"type": "integer", "minimum": 0, "maximum": highest}
+    text = {"type": "string", "pattern": rf"^\s*[0-9]+\s*$|{_REFERENCE}"}
+    return PlainValidator(lambda value: read_whole_number(value, highest)), _schema({"anyOf": [number, text]})
+
+
 Text = Annotated[str, PlainValidator(read_text), _schema(_SCALAR_SCHEMA)]
 Name = Annotated[str, PlainValidator(read_name), _schema(_SCALAR_SCHEMA)]
 Flag = Annotated[bool, PlainValidator(read_flag), _schema(_FLAG_SCHEMA)]
@@ -274,6 +298,13 @@ PositiveDuration = Annotated[float, PlainValidator(read_positive_duration), _sch
 Count = Annotated[int, PlainValidator(read_count), _schema(_COUNT_SCHEMA)]
 UserCount = Annotated[int, PlainValidator(read_user_count), _schema(_COUNT_SCHEMA)]
 MethodName = Annotated[Method, PlainValidator(read_method), _schema(_METHOD_SCHEMA)]
+HttpVersion = Annotated[
+    Literal["auto", "1.1", "2", "2-prior-knowledge", "3"],
+    PlainValidator(read_http_version),
+    _schema({"anyOf": [{"enum": [*HTTP_VERSIONS, 1.1, 2, 3]}, {"type": "string", "pattern": _REFERENCE}]}),
+]
+# libcurl takes a number; more is a redirect in a circle.
+RedirectCount = Annotated[int, *whole_number(1000)]
 ReadableFile = Annotated[Path, PlainValidator(read_readable_file), _schema({"type": "string"})]
 Headers = Annotated[dict[str, str], PlainValidator(read_headers), _schema(_TEXT_MAP_SCHEMA)]
 TextMap = Annotated[

@@ -5,12 +5,20 @@ Values are compared as JSON: 7 equals 7.0, but true never equals 1.
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from itertools import islice
+from typing import Any, ClassVar
 
+from perfcore.suite.bounded_match import SearchTooLongError, is_found, is_found_by_iregexp, read_pattern
 from perfcore.suite.mistakes import Mistake, ModelError, shown
 from perfcore.suite.secret_names import MASK, looks_secret
+
+# A path such as $..*..* finds more values than the body has letters.
+_MOST_MATCHES = 100_000
+_LONGEST_PATH = 2_000
+_LONGEST_LENGTH = 10**12
+_NUMBER = re.compile(r"[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,4})?")
 
 CONDITIONS = ("min", "max", "equals", "contains", "matches", "exists", "length")
 
@@ -51,13 +59,25 @@ class JsonCheck:
     def broken_by(self, document: object) -> str | None:
         """One line about the first value that does not meet the conditions, or None when all do."""
         try:
-            values = self.query.find(document).values()
+            values = [node.value for node in islice(self.query.finditer(document), _MOST_MATCHES + 1)]
+        except SearchTooLongError as error:
+            return f"{self.path}: {error}"
         except (_path_error(), RecursionError, ValueError, TypeError) as error:
             return f"{self.path} cannot be evaluated: {error}"
+        if len(values) > _MOST_MATCHES:
+            return f"{self.path} finds more than {_MOST_MATCHES:,} values"
         if self.conditions.get("exists") is False:
             return f"{self.path} is {self._shown(values[0])}, expected nothing there" if values else None
         if not values:
             return f"{self.path} finds nothing{self._expected_text()}"
+        try:
+            return self._unmet_by(values)
+        except SearchTooLongError as error:
+            return f"{self.path}: {error}"
+        except RecursionError:
+            return f"{self.path} is nested too deep to be compared"
+
+    def _unmet_by(self, values: list[Any]) -> str | None:
         for value in values:
             for name, operand in self.conditions.items():
                 expected = _unmet(name, operand, value)
@@ -89,12 +109,42 @@ def _path_error() -> type[Exception]:
     return JSONPathError
 
 
-def _compile_path(path: str) -> object:
-    import jsonpath_rfc9535
+@cache
+def _path_environment() -> Any:
+    """The standard's language, its functions of regular expressions with a bound on their time."""
+    from jsonpath_rfc9535 import JSONPathEnvironment
+    from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
 
+    # What the package itself tells a pattern of the standard by.
+    from jsonpath_rfc9535.function_extensions.search import check  # type: ignore[attr-defined]
+
+    class BoundedFunction(FilterFunction):
+        arg_types: ClassVar[list[Any]] = [ExpressionType.VALUE, ExpressionType.VALUE]
+        return_type = ExpressionType.LOGICAL
+
+        def __init__(self, *, whole: bool) -> None:
+            self._whole = whole
+
+        def __call__(self, text: object, pattern: object) -> bool:
+            usable = isinstance(text, str) and isinstance(pattern, str) and check(pattern)
+            return usable and is_found_by_iregexp(str(pattern), str(text), whole=self._whole)
+
+    environment = JSONPathEnvironment()
+    environment.function_extensions |= {
+        "match": BoundedFunction(whole=True),
+        "search": BoundedFunction(whole=False),
+    }
+    return environment
+
+
+def _compile_path(path: str) -> object:
+    if len(path) > _LONGEST_PATH:
+        raise ValueError(f"{shown(path)} is a JSONPath of more than {_LONGEST_PATH:,} characters")
     try:
-        return jsonpath_rfc9535.compile(path)
-    except (_path_error(), RecursionError, ValueError, IndexError) as error:
+        return _path_environment().compile(path)
+    except RecursionError:
+        raise ValueError(f"{shown(path)} is a JSONPath that is nested too deep") from None
+    except (_path_error(), ValueError, IndexError, OverflowError) as error:
         reason = str(error).split(", line ")[0]
         start = "" if path.startswith("$") else "; a JSONPath starts with $, such as $.user.id"
         raise ValueError(f"{shown(path)} is not a JSONPath: {reason}{start}") from None
@@ -110,7 +160,7 @@ def _read_conditions(wanted: Mapping[str, object]) -> dict[str, Any]:
             found.append(Mistake((name,), str(error)))
     low, high = conditions.get("min"), conditions.get("max")
     if low is not None and high is not None and low > high:
-        found.append(Mistake(("min",), f"{low} is more than max, {high}"))
+        found.append(Mistake(("min",), f"{shown(low)} is more than max, {shown(high)}"))
     if conditions.get("exists") is False and len(wanted) > 1:
         found.append(Mistake(("exists",), "false leaves nothing for the other conditions to look at"))
     if found:
@@ -123,7 +173,7 @@ def _read_operand(name: str, operand: object) -> object:
         return _read_number(operand)
     if name == "length":
         number = _read_number(operand)
-        if number < 0 or number != int(number):
+        if not 0 <= number < _LONGEST_LENGTH or number != int(number):
             raise ValueError(f"{shown(operand)} is not a length; write a whole number of 0 or more")
         return int(number)
     if name == "exists":
@@ -132,23 +182,15 @@ def _read_operand(name: str, operand: object) -> object:
             raise ValueError(f"{shown(operand)} is neither true nor false")
         return text == "true"
     if name == "matches":
-        if not isinstance(operand, str):
-            raise ValueError(f"{shown(operand)} is not a regular expression")
-        try:
-            return re.compile(operand)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{shown(operand)} is not a regular expression: {error}") from None
+        return read_pattern(operand)
     return operand
 
 
 def _read_number(operand: object) -> int | float:
     if isinstance(operand, int | float) and not isinstance(operand, bool) and operand == operand:
         return operand
-    if isinstance(operand, str) and len(operand) < 40:
-        with suppress(ValueError):
-            return int(operand)
-        with suppress(ValueError):
-            return float(operand)
+    if isinstance(operand, str) and _NUMBER.fullmatch(operand):
+        return int(operand) if operand.lstrip("+-").isdigit() else float(operand)
     raise ValueError(f"{shown(operand)} is not a number")
 
 
@@ -174,7 +216,7 @@ _MEETS: dict[str, Callable[[Any, Any], bool]] = {
     "max": lambda value, limit: _is_number(value) and value <= limit,
     "equals": lambda value, wanted: same_json(value, wanted),
     "contains": lambda value, part: _contains(value, part),
-    "matches": lambda value, pattern: isinstance(value, str) and pattern.search(value) is not None,
+    "matches": lambda value, pattern: isinstance(value, str) and is_found(pattern, value),
     "length": lambda value, length: isinstance(value, str | list | dict) and len(value) == length,
 }
 

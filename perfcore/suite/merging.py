@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from perfcore.suite.mistakes import KeyPath
-from perfcore.suite.test_case import BODY_KEYS, ITERATION_KEYS, has_authorization
+from perfcore.suite.option_conflicts import HEADER_OF_KEY, has_header, is_asked
+from perfcore.suite.test_case import BODY_KEYS, ITERATION_KEYS
 
 # Of these keys a test has one, so its own displaces the defaults' other.
 _ALTERNATIVES = (BODY_KEYS, ITERATION_KEYS)
 # These are merged name by name; of every other key the nearer value replaces the whole farther one.
 _BY_NAME_IN_SUITE = ("variables", "tags")
 _BY_NAME_IN_TEST = ("headers", "params")
+# The defaults' body is not dropped for a header: with another Content-Type it would still be meant.
+_DISPLACED_BY_HEADER = ("auth", "compressed")
 
 
 class Origins:
@@ -84,8 +87,8 @@ def merge_test(
     """The keys of `near`, and those of `far` that it does not have.
 
     A key of `near` replaces that of `far` whole; only headers (names compared without case) and params merge by
-    name. `body`, `json`, `form` and `body_file` displace each other, so do `iterations` and `total_iterations`,
-    and `auth` and an Authorization header.
+    name. The bodies displace each other, so do `iterations` and `total_iterations`, `auth` and an Authorization
+    header, `compressed` and an Accept-Encoding header; `multipart` displaces a Content-Type header.
     """
     merged: dict[str, Any] = {}
     moves: list[tuple[KeyPath, KeyPath]] = []
@@ -110,7 +113,7 @@ def merge_test(
 
 
 def _is_displaced(key: str, near: Mapping[str, Any]) -> bool:
-    if key == "auth" and has_authorization(near.get("headers")):
+    if key in _DISPLACED_BY_HEADER and has_header(near.get("headers"), HEADER_OF_KEY[key]):
         return True
     return any(key in group and any(other in near for other in group) for group in _ALTERNATIVES)
 
@@ -120,5 +123,6 @@ def _without_displaced(
 ) -> dict[str, Any]:
     if key != "headers":
         return {name: value for name, value in far.items() if name not in own}
-    taken = {name.lower() for name in own} | ({"authorization"} if near.get("auth") is not None else set())
+    taken = {name.lower() for name in own}
+    taken |= {header for made_by, header in HEADER_OF_KEY.items() if is_asked(near.get(made_by))}
     return {name: value for name, value in far.items() if name.lower() not in taken}

@@ -5,6 +5,8 @@ and templates know key paths only; the loader turns them into file, line and col
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from perfcore.errors import SuiteError
@@ -13,6 +15,14 @@ KeyPath = tuple[str | int, ...]
 
 # A message stays one readable line however long the value is that it quotes.
 _QUOTED_CHARACTERS = 60
+# What packages say about a pattern or a JSONPath quotes it, however long it is.
+_LONGEST_TEXT = 500
+# Whoever has more of them has one that makes the others; the rest is told when these are put right.
+MOST_TOLD = 100
+# A key path of more parts is told by its first ones.
+_MOST_PARTS = 12
+# Words are compared one by one: with more of them, a file of many mistakes would take seconds.
+_MOST_COMPARED = 2_000
 
 
 class Mistake(NamedTuple):
@@ -29,25 +39,35 @@ class ModelError(SuiteError):
     def __init__(self, title: str, found: Sequence[Mistake]) -> None:
         self.title = title
         self.found = tuple(found)
-        super().__init__([told(title, mistake) for mistake in found])
+        lines = [told(title, mistake) for mistake in found[:MOST_TOLD]]
+        if len(found) > MOST_TOLD:
+            lines.append(f"{title}: … and {more_mistakes(len(found) - MOST_TOLD)}")
+        super().__init__(lines)
+
+
+def more_mistakes(count: int) -> str:
+    return f"{count:,} more mistake{'s' if count != 1 else ''}"
 
 
 def told(where: str, mistake: Mistake) -> str:
-    """One line for a human: where it is, the key path, what is wrong."""
-    return ": ".join(part for part in (where, path_text(mistake.path), mistake.text) if part)
+    """One line for a human: where it is, the key path, what is wrong. Bounded, and nothing that a terminal obeys."""
+    text = _printable(mistake.text)
+    if len(text) > _LONGEST_TEXT:
+        text = text[: _LONGEST_TEXT - 1] + "…"
+    return ": ".join(part for part in (where, path_text(mistake.path), text) if part)
 
 
 def path_text(path: KeyPath) -> str:
     """`tests[1].headers.Accept`; a key that is no plain word is quoted: `expect.json["$.id"]`."""
     text = ""
-    for part in path:
+    for part in path[:_MOST_PARTS]:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.replace("-", "_").isidentifier():
+        elif len(part) <= _QUOTED_CHARACTERS and part.replace("-", "_").isidentifier():
             text += f".{part}" if text else part
         else:
             text += f"[{shown(part, quote=chr(34))}]"
-    return text
+    return text + "…" * (len(path) > _MOST_PARTS)
 
 
 def shown(value: object, quote: str = "'") -> str:
@@ -63,9 +83,12 @@ def shown(value: object, quote: str = "'") -> str:
     if isinstance(value, int) and abs(value) >= 10**_QUOTED_CHARACTERS:
         return "a number of more than 60 digits"
     if not isinstance(value, str):
-        return _cut(repr(value))
-    printable = "".join(c if c.isprintable() else "�" for c in value[: _QUOTED_CHARACTERS + 1])
-    return f"{quote}{_cut(printable)}{quote}"
+        return _cut(_printable(repr(value)))
+    return f"{quote}{_cut(_printable(value[: _QUOTED_CHARACTERS + 1]))}{quote}"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _cut(text: str) -> str:
@@ -74,10 +97,21 @@ def _cut(text: str) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'iterations'?` when one of the known words is close, else nothing."""
+    return "" if len(word) > _QUOTED_CHARACTERS else _suggestion(word, tuple(islice(known, _MOST_COMPARED)))
+
+
+# A file that spells a key wrong mostly does so in every test.
+@lru_cache(maxsize=256)
+def _suggestion(word: str, known: tuple[str, ...]) -> str:
     import difflib
 
-    if len(word) > _QUOTED_CHARACTERS:
-        return ""
     choices = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.7)
-    return f"; did you mean {choices[close[0]]!r}?" if close else ""
+    return f"; did you mean {shown(choices[close[0]])}?" if close else ""
+
+
+def listed(words: Iterable[str], most: int = 20) -> str:
+    """The words with commas; of many the first ones, and how many more there are."""
+    every = list(words)
+    rest = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(word if len(word) <= _QUOTED_CHARACTERS else shown(word) for word in every[:most]) + rest

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from perfcore.suite.mistakes import Mistake, ModelError, shown, suggestion
 
 # Up to so many keys an unknown one is answered with the list of them.
-_LISTED_KEYS = 8
+_LISTED_KEYS = 10
 
 
 class SuiteModel(BaseModel):

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from perfcore.suite.authentication import LOAD_TIME_KEYS
+from perfcore.suite.features import Lacks, missing_features, nothing_lacks
 from perfcore.suite.field_types import has_line_break
 from perfcore.suite.mistakes import KeyPath, Mistake, shown
 from perfcore.suite.secret_names import mask_url
@@ -22,8 +24,10 @@ from perfcore.suite.template import (
 )
 
 # The keys of a test whose texts are compiled per request; all others are settled at load.
-REQUEST_KEYS = frozenset({"endpoint", "headers", "params", "body", "json", "form", "auth"})
+REQUEST_KEYS = frozenset({"endpoint", "headers", "params", "body", "json", "form", "multipart", "auth"})
 
+# `***` is what a masked suite has.
+_SCOPE = re.compile(r"[A-Za-z0-9._*-]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
@@ -39,17 +43,25 @@ def variable_mistakes(scope: Scope) -> Iterator[Mistake]:
             yield from (Mistake(("variables", name), text) for text, names in error.problems if name in names)
 
 
-def request_mistakes(test: Mapping[str, Any], base_url: str, scope: Scope) -> Iterator[Mistake]:
-    """Everything about the texts of one request; values of a wrong type are left to the model."""
+def request_mistakes(
+    test: Mapping[str, Any], base_url: str, scope: Scope, lacks: Lacks = nothing_lacks
+) -> Iterator[Mistake]:
+    """Everything about the texts of one request, and what it needs that the transport `lacks`.
+
+    Values of a wrong type are left to the model.
+    """
+    yield from missing_features(test, lacks)
     for path, text in request_texts(test):
         try:
             template = compile_text(text, scope)
         except TemplateError as error:
             yield from (Mistake(path, text) for text, variables in error.problems if not variables)
             continue
-        wrong = (
-            _wrong_endpoint(template, base_url) if path == ("endpoint",) else _wrong_header(template, path)
-        )
+        if path == ("endpoint",):
+            yield from _version_mistakes(test, template, base_url)
+            wrong = _wrong_endpoint(template, base_url)
+        else:
+            wrong = _wrong_aws_scope(template, path) or _wrong_header(template, path)
         if wrong:
             yield Mistake(path, wrong)
     if "json" in test:
@@ -65,17 +77,43 @@ def request_texts(test: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for key in ("endpoint", "body"):
         if isinstance(test.get(key), str):
             yield (key,), test[key]
-    for key in ("headers", "params", "form", "auth"):
-        entries = test.get(key)
+    multipart = test.get("multipart")
+    groups: list[tuple[KeyPath, object]] = [
+        *(((key,), test.get(key)) for key in ("headers", "params", "form", "auth")),
+        (("multipart", "fields"), multipart.get("fields") if isinstance(multipart, Mapping) else None),
+    ]
+    for path, entries in groups:
         for name, entry in entries.items() if isinstance(entries, Mapping) else ():
             if isinstance(entry, str):
-                yield (key, str(name)), entry
+                yield (*path, str(name)), entry
             elif isinstance(entry, list | tuple):
                 yield from (
-                    ((key, str(name), index), item)
+                    ((*path, str(name), index), item)
                     for index, item in enumerate(entry)
                     if isinstance(item, str)
                 )
+
+
+def _version_mistakes(test: Mapping[str, Any], endpoint: Template, base_url: str) -> Iterator[Mistake]:
+    if test.get("http_version") in ("3", 3):
+        scheme = _SCHEME.match(endpoint.prefix)
+        used = (
+            scheme.group(1).lower() if scheme else "http" if base_url == "embedded" else base_url[:5].lower()
+        )
+        if used in ("http", "http:"):
+            yield Mistake(("http_version",), "HTTP/3 goes over https only, and this URL is one of http")
+
+
+def _wrong_aws_scope(template: Template, path: KeyPath) -> str | None:
+    if path[0] != "auth" or path[-1] not in LOAD_TIME_KEYS:
+        return None
+    if template.constant is None:
+        return "is different for each request; the signature needs one that is known at load"
+    return (
+        None
+        if _SCOPE.fullmatch(template.constant)
+        else f"{shown(template.constant)} is no name of a {path[-1]}"
+    )
 
 
 def _wrong_header(template: Template, path: KeyPath) -> str | None:

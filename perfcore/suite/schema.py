@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from perfcore.suite.authentication import AUTH_MODELS
 from perfcore.suite.expectation import Expectation
+from perfcore.suite.option_conflicts import HEADER_OF_KEY
 from perfcore.suite.test_case import BODY_KEYS, ITERATION_KEYS, TestCase
 from perfcore.suite.test_suite import TestSuite
 
@@ -21,10 +23,10 @@ def json_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = suite.pop("$defs")
     _tell_defaults(definitions["TestCase"], TestCase)
     _tell_defaults(definitions["Expectation"], Expectation)
-    for auth in ("BasicAuth", "BearerAuth"):
-        definitions[auth]["required"].insert(0, "type")
+    for auth in AUTH_MODELS.values():
+        definitions[auth.__name__].setdefault("required", []).insert(0, "type")
     case = definitions["TestCase"]
-    case["allOf"] = list(_alternatives())
+    case["allOf"] = [*_alternatives(), *_headers_made_here()]
     defaults = {
         "type": "object",
         "description": "keys for every test that does not have them; headers and params merge by name",
@@ -67,6 +69,21 @@ def _alternatives() -> Iterator[dict[str, Any]]:
         yield {"not": {"required": [one, other], "properties": given}, "$comment": f"either {one} or {other}"}
 
 
+def _headers_made_here() -> Iterator[dict[str, Any]]:
+    """With such a key no header of this name, in upper or lower case."""
+    for key, header in HEADER_OF_KEY.items():
+        any_case = "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in header)
+        other_names = {"propertyNames": {"not": {"pattern": f"^{any_case}$"}}}
+        asked = {"not": {"enum": [None, False, "false"]}}
+        yield {
+            "not": {
+                "required": [key, "headers"],
+                "properties": {key: asked, "headers": {"type": "object", "not": other_names}},
+            },
+            "$comment": f"either {key} or a header {header}",
+        }
+
+
 def _tell_defaults(schema: dict[str, Any], model: type[TestCase] | type[Expectation]) -> None:
     """Replaces the defaults that pydantic shows (as attributes have them) by how a suite would write them."""
     written = {
@@ -75,6 +92,8 @@ def _tell_defaults(schema: dict[str, Any], model: type[TestCase] | type[Expectat
         "graceful_stop": "30s",
         "status": "2xx",
         "think_time": "0s",
+        "retry_backoff": "100ms",
+        "retry_on": ["connect", "timeout", 502, 503],
     }
     for key in model.yaml_keys():
         entry = schema["properties"][key]

@@ -1,13 +1,18 @@
 """Which names announce a secret, and which texts hold none of their own."""
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote_plus
 
-from perfcore.suite.template_syntax import NamePart, TemplateSyntaxError, parse
+from perfcore.suite.template_syntax import CallPart, NamePart, TemplateSyntaxError, parse
 
 MASK = "***"
 
-USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@\s]*)@")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:\\?/){2}")
+# A URL in a text goes so far, or as far as the next one.
+_REST_OF_URL = re.compile(r"[^\s\"'<>]*?(?=[\s\"'<>]|://|$)")
+_END_OF_HOST = re.compile(r"[/?#]")
+_HOST_AND_PORT = re.compile(r"[^:]*(:[0-9]*)?|\[.*\](:[0-9]*)?")
 URL_PARAMETER = re.compile(r"([?&;#])([^=&;#?\s]+)=([^&;#\s]*)")
 
 _SECRET_PART = re.compile(
@@ -40,7 +45,40 @@ def looks_secret(name: str) -> bool:
 
 def mask_url(url: str) -> str:
     """The URL without user, password, and values of parameters whose names announce a secret."""
-    return URL_PARAMETER.sub(_masked_parameter, USERINFO.sub(lambda match: f"{match[1]}{MASK}@", url))
+    return URL_PARAMETER.sub(_masked_parameter, mask_userinfo(url))
+
+
+def mask_userinfo(text: str) -> str:
+    """The text with user and password masked in every URL of it."""
+    if "@" not in text:
+        return text
+    for start, end in reversed(list(userinfos(text))):
+        text = f"{text[:start]}{MASK}{text[end:]}"
+    return text
+
+
+def userinfos(text: str) -> Iterator[tuple[int, int]]:
+    """Where user and password stand in URLs of the text, from the slashes to the @.
+
+    A password with a / or # or ? in it makes no URL, but it is a password: when what stands before the first of
+    them is no host with a port, or when a user and password came before, it goes on to the last @.
+    """
+    for match in _SCHEME.finditer(text):
+        start = match.end()
+        rest = _REST_OF_URL.match(text, start)
+        end = rest.end() if rest else start
+        until_at = text.rfind("@", start, end)
+        if until_at < 0:
+            continue
+        slash = _END_OF_HOST.search(text, start, end)
+        authority_end = slash.start() if slash else end
+        at = text.rfind("@", start, authority_end)
+        if at >= 0:
+            between = text[at + 1 : until_at]
+            goes_on = ":" in text[start:at] and until_at > at and "=" not in between
+            yield start, until_at if goes_on else at
+        elif not _HOST_AND_PORT.fullmatch(text, start, authority_end):
+            yield start, until_at
 
 
 def _masked_parameter(match: re.Match[str]) -> str:
@@ -56,9 +94,13 @@ def only_references(text: str) -> bool:
     except TemplateSyntaxError:
         return False
     plain = [part for part in parts if isinstance(part, str)]
-    has_default = any(isinstance(part, NamePart) and part.default for part in parts)
+    shows = any(
+        (isinstance(part, NamePart) and part.default)
+        or (isinstance(part, CallPart) and any(isinstance(argument, str) for argument in part.arguments))
+        for part in parts
+    )
     return (
         len(plain) < len(parts)
-        and not has_default
+        and not shows
         and all(part.strip().lower() in {"", *SCHEMES} for part in plain)
     )

@@ -15,10 +15,11 @@ from perfcore.suite.mistakes import shown
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\((.*)\)", re.DOTALL)
-_ARGUMENT = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)"|([^,'"]*?))\s*(,|$)""", re.DOTALL)
+# Spaces around a bare argument are taken with it: as a part of their own, many would be tried in every division.
+_ARGUMENT = re.compile(r"""(?:\s*'([^']*)'\s*|\s*"([^"]*)"\s*|([^,'"]*))(,|$)""", re.DOTALL)
 _BRACE = re.compile(r"\$\{|\}")
-_INTEGER = re.compile(r"[-+]?\d{1,18}")
-_FLOAT = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
 # Nobody nests defaults deeper; the bound keeps hostile text away from Python's recursion limit.
 _DEEPEST_DEFAULT = 20
 
@@ -118,6 +119,7 @@ def _parse_arguments(text: str, inner: str) -> tuple[object, ...]:
                 f"the arguments of {shown('${' + inner + '}')} are not separated by commas"
             )
         single, double, bare, separator = match.groups()
+        bare = (bare or "").strip()
         quoted = single if single is not None else double
         if quoted is None and not bare:
             raise TemplateSyntaxError(

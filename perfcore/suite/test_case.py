@@ -7,76 +7,42 @@ whoever sends them.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from perfcore.suite import not_yet
+from perfcore.suite.authentication import AUTH_FORMS, AuthField, BasicAuth, BearerAuth
 from perfcore.suite.expectation import Expectation
 from perfcore.suite.field_types import (
     Count,
     Duration,
     Flag,
     Headers,
+    HttpVersion,
     MethodName,
     Name,
     ParamMap,
     Percentiles,
     PositiveDuration,
     ReadableFile,
+    RedirectCount,
     Text,
     TextMap,
     UserCount,
-    read_word,
 )
-from perfcore.suite.mistakes import Mistake, ModelError, shown
+from perfcore.suite.mistakes import Mistake, shown
 from perfcore.suite.model import SuiteModel, make_model, nested
+from perfcore.suite.multipart import Multipart
+from perfcore.suite.network_route import Addresses, DnsOptions, ProxyUrl, Resolve, UnixSocket
+from perfcore.suite.option_conflicts import option_mistakes
+from perfcore.suite.retry_conditions import RetryCount, RetryOn, read_retry_conditions
 from perfcore.suite.think_time import ThinkTime, ThinkTimeField
 
 __all__ = ["BasicAuth", "BearerAuth", "Expectation", "TestCase", "ThinkTime", "TlsOptions", "result_key"]
 
-BODY_KEYS = ("body", "json", "form", "body_file")
+BODY_KEYS = ("body", "json", "form", "multipart", "body_file")
 ITERATION_KEYS = ("iterations", "total_iterations")
-
-
-class BasicAuth(SuiteModel):
-    """`auth: {type: basic, username: …, password: …}`"""
-
-    type: Annotated[
-        Literal["basic"], PlainValidator(read_word(("basic",))), WithJsonSchema({"const": "basic"})
-    ] = Field(default="basic", description="Basic authentication")
-    username: Text = Field(description="user name")
-    password: Text = Field(
-        repr=False, description="password; keep it out of the file: ${PASSWORD} or ${file:path}"
-    )
-
-
-class BearerAuth(SuiteModel):
-    """`auth: {type: bearer, token: …}`"""
-
-    type: Annotated[
-        Literal["bearer"], PlainValidator(read_word(("bearer",))), WithJsonSchema({"const": "bearer"})
-    ] = Field(default="bearer", description="Authorization: Bearer TOKEN")
-    token: Text = Field(repr=False, description="token; keep it out of the file: ${TOKEN} or ${file:path}")
-
-
-AUTH_FORMS = "{type: basic, username: …, password: …} or {type: bearer, token: …}"
-_AUTH_MODELS: dict[str, type[BasicAuth] | type[BearerAuth]] = {"basic": BasicAuth, "bearer": BearerAuth}
-
-
-def _read_auth(value: object) -> object:
-    if value is None or isinstance(value, BasicAuth | BearerAuth):
-        return value
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{shown(value)} is not a mapping; write {AUTH_FORMS}")
-    kind = value.get("type")
-    if kind is None:
-        raise ModelError("", [Mistake(("type",), f"is missing; write {AUTH_FORMS}")])
-    if isinstance(kind, str) and kind in _AUTH_MODELS:
-        return make_model(_AUTH_MODELS[kind], value)
-    if isinstance(kind, str) and kind in not_yet.AUTH_TYPES:
-        raise ModelError("", [Mistake(("type",), f"{kind!r} is not supported yet; write basic or bearer")])
-    raise ModelError("", [Mistake(("type",), f"{shown(kind)} is not one of basic, bearer")])
 
 
 class TlsOptions(SuiteModel):
@@ -104,6 +70,10 @@ def _named_usably(name: str) -> str:
     return name
 
 
+def _read_multipart(value: object) -> object:
+    return value if value is None or isinstance(value, Multipart) else make_model(Multipart, value)
+
+
 class TestCase(SuiteModel):
     """One test. Keyword arguments are the keys of the suite file: `TestCase(name=…, endpoint=…, timeout="30s")`."""
 
@@ -125,19 +95,57 @@ class TestCase(SuiteModel):
     body: Text | None = Field(default=None, description="body as text")
     json_body: Any = Field(default=None, alias="json", description="body as JSON; Content-Type is set")
     form: TextMap | None = Field(default=None, description="body as a submitted form; Content-Type is set")
-    body_file: ReadableFile | None = Field(default=None, description="file that is sent as the body")
-    auth: Annotated[BasicAuth | BearerAuth | None, BeforeValidator(_read_auth)] = Field(
-        default=None, description=AUTH_FORMS
+    multipart: Annotated[Multipart | None, BeforeValidator(_read_multipart)] = Field(
+        default=None,
+        description="body as a form with files: {fields: {name: text}, files: {name: path}}; Content-Type is set",
     )
+    body_file: ReadableFile | None = Field(default=None, description="file that is sent as the body")
+    auth: AuthField = Field(default=None, description=AUTH_FORMS)
+    cookies: Flag = Field(default=False, description="true: a jar of cookies for each user")
+    follow_redirects: Flag = Field(default=False, description="true: a 3xx answer is followed")
+    max_redirects: RedirectCount = Field(
+        default=10, description="most redirects that one request follows; 0: every one is too many"
+    )
+    compressed: Flag = Field(default=False, description="true: the server may compress its answers")
     timeout_s: PositiveDuration = Field(
         default=30.0, alias="timeout", description="longest time for one request: 30 (seconds), 30s, 500ms"
     )
     connect_timeout_s: PositiveDuration = Field(
         default=10.0, alias="connect_timeout", description="longest time to connect: 10s, 500ms (default 10s)"
     )
-    keepalive: Flag = Field(default=True, description="false: a new connection for every request")
+    retries: RetryCount = Field(default=0, description="how often a request is tried again after retry_on")
+    retry_on: RetryOn = Field(
+        default=read_retry_conditions(["connect", "timeout", 502, 503]),
+        description="statuses and error kinds after which a request is tried again; connect means dns, refused, "
+        "unreachable, connect_timeout, tls",
+    )
+    retry_backoff_s: Duration = Field(
+        default=0.1,
+        alias="retry_backoff",
+        description="pause before the first further try; it doubles each time, and is jittered",
+    )
+    http_version: HttpVersion = Field(
+        default="auto", description="auto, 1.1, 2, 2-prior-knowledge (HTTP/2 without asking first) or 3"
+    )
     tls: Annotated[TlsOptions, nested(TlsOptions)] = Field(
         default_factory=TlsOptions, description="certificates: verify, ca, cert, key"
+    )
+    proxy: ProxyUrl = Field(
+        default="", description="proxy: http://host:3128, or https, socks4, socks4a, socks5, socks5h"
+    )
+    resolve: Resolve = Field(
+        default_factory=dict, description="addresses to connect to by host: {api.example.com: 127.0.0.1}"
+    )
+    dns: Annotated[DnsOptions, nested(DnsOptions)] = Field(
+        default_factory=DnsOptions, description="which address of a name: {select: first|round_robin|random}"
+    )
+    local_addresses: Addresses = Field(
+        default=(), description="addresses of this machine that connections come from, in turn"
+    )
+    unix_socket: UnixSocket = Field(default=None, description="Unix socket to connect to, whatever the host")
+    keepalive: Flag = Field(default=True, description="false: a new connection for every request")
+    preconnect: Flag = Field(
+        default=False, description="true: connections stand before the first request is due"
     )
     percentiles: Percentiles = Field(default=(), description="further percentiles to report: [75, 99.99]")
     expect: Annotated[Expectation, nested(Expectation)] = Field(
@@ -190,14 +198,19 @@ class TestCase(SuiteModel):
         return "json_body" in self.model_fields_set
 
     def request_data(self) -> dict[str, Any]:
-        """The texts of the request by their YAML keys; `json` only when it was given."""
+        """The request by its YAML keys, as far as its texts and the features that it needs; `json` only when given."""
         data: dict[str, Any] = {
             "endpoint": self.endpoint,
             "headers": self.headers,
             "params": self.params,
             "body": self.body,
             "form": self.form,
-            "auth": self.auth.model_dump() if self.auth is not None else None,
+            "multipart": {"fields": self.multipart.fields} if self.multipart is not None else None,
+            "auth": self.auth.model_dump(exclude_none=True) if self.auth is not None else None,
+            "compressed": self.compressed,
+            "http_version": self.http_version,
+            "proxy": self.proxy,
+            "unix_socket": self.unix_socket,
         }
         return {**data, "json": self.json_body} if self.has_json else data
 
@@ -217,15 +230,10 @@ class TestCase(SuiteModel):
             yield Mistake(
                 ("total_iterations",), "give either iterations (of each user) or total_iterations (of all)"
             )
-        if data.get("auth") is not None and has_authorization(data.get("headers")):
-            yield Mistake(("auth",), "there is an Authorization header too; give one of them")
+        yield from option_mistakes(data)
 
 
 def _is_given(data: Mapping[str, Any], key: str) -> bool:
     if key == "json":
         return "json" in data or "json_body" in data
     return data.get(key) is not None
-
-
-def has_authorization(headers: object) -> bool:
-    return isinstance(headers, Mapping) and any(str(name).lower() == "authorization" for name in headers)

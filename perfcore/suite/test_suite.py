@@ -15,7 +15,9 @@ from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, WithJs
 
 from perfcore.errors import UsageError
 from perfcore.suite import not_yet
+from perfcore.suite.features import Lacks, nothing_lacks
 from perfcore.suite.field_types import Name, Text, TextMap, read_list, read_text, read_word
+from perfcore.suite.limits import Limits, user_mistakes
 from perfcore.suite.mistakes import Mistake, ModelError, shown, suggestion
 from perfcore.suite.model import SuiteModel, nested
 from perfcore.suite.request_check import request_mistakes, variable_mistakes
@@ -114,6 +116,10 @@ class TestSuite(SuiteModel):
     )
     variables: Variables = Field(default_factory=dict, description="values for ${NAME}")
     secrets: Names = Field(default=(), description="names whose values are masked wherever they would appear")
+    limits: Annotated[Limits, nested(Limits)] = Field(
+        default_factory=Limits,
+        description="what no run goes beyond: max_rate, max_users, max_duration, abort_on_error_rate",
+    )
     tests: Annotated[tuple[Annotated[TestCase, nested(TestCase)], ...], BeforeValidator(_read_tests)] = Field(
         description="the tests, in the order in which they run"
     )
@@ -171,13 +177,13 @@ class TestSuite(SuiteModel):
         chosen = tuple(case for case in self.tests if case.name in wanted or case.key in wanted)
         return self.model_copy(update={"tests": chosen})
 
-    def check(self) -> None:
-        """Raises SuiteError with every name that nothing supplies, wrong template, endpoint without a server, and
-        name that holds a secret.
+    def check(self, lacks: Lacks = nothing_lacks) -> None:
+        """Raises SuiteError with every name that nothing supplies, wrong template, endpoint without a server,
+        name that holds a secret, and feature that the transport `lacks`.
         """
         found = list(variable_mistakes(self.scope))
         for index, case in enumerate(self.tests):
-            mistakes = request_mistakes(case.request_data(), self.base_url, self.scope)
+            mistakes = request_mistakes(case.request_data(), self.base_url, self.scope, lacks)
             found += [mistake.under(("tests", index)) for mistake in mistakes]
         tests = [{"name": case.name, **case.request_data()} for case in self.tests]
         unfit = list(name_mistakes({"name": self.name, "secrets": self.secrets, "tests": tests}, self.scope))
@@ -204,6 +210,7 @@ class TestSuite(SuiteModel):
                 yield Mistake(("tests", index, "name"), text)
             elif key:
                 seen[key] = (index, str(name))
+        yield from user_mistakes(data)
 
 
 def join_url(base_url: str, endpoint: str) -> str:

@@ -4,8 +4,10 @@ What is known at load (variables, the process environment, files) becomes plain 
 own values are left as calls. A text without such parts is a constant and costs nothing per request.
 """
 
+import math
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +17,19 @@ from perfcore.suite.template_functions import FUNCTIONS, Evaluate, RenderContext
 from perfcore.suite.template_syntax import CallPart, FilePart, NamePart, Part, TemplateSyntaxError, parse
 
 NO_DYNAMIC_NAMES: frozenset[str] = frozenset()
-# A secret or a token is a few kilobytes; more is a wrong path.
 # Bounds on what variables that refer to variables may grow to.
 MOST_NESTED = 50
 LARGEST_TEXT = 10_000_000
+# A secret or a token is a few kilobytes; more is a wrong path.
 _LARGEST_FILE = 1 << 20
+# What a number, a function or the punctuation around an entry counts as, in characters.
+_CHARACTERS_A_VALUE = 8
+# A hundred variables that all refer to all others have more circles than anybody can count.
+_MOST_PROBLEMS = 100
+# Names of a circle that are told.
+_LONGEST_CIRCLE = 12
+# A suggestion compares with every known name, so a suite of many unknown ones gets no more of them.
+_MOST_SUGGESTIONS = 10
 
 
 class Problem(NamedTuple):
@@ -57,6 +67,9 @@ class Scope:
     In this order: `given` (--var, literal text), `environment` and `suite` (variables of the chosen environment and
     of the suite, which may hold `${…}` themselves), `environ` (the process environment, literal text). What was
     taken from the process environment and from files is kept in `used_environ` and `used_files`.
+
+    `made` counts the characters of everything that was compiled, each variable as often as it is referred to: a
+    few lines of variables can refer to each other until they are gigabytes. `most_made` is where compiling stops.
     """
 
     def __init__(
@@ -74,6 +87,10 @@ class Scope:
         self.directory = directory if directory is not None else Path()
         self.used_environ: dict[str, str] = {}
         self.used_files: dict[str, str] = {}
+        self.made = 0
+        self.most_made = math.inf
+        self._sizes: dict[tuple[str, frozenset[str]], int] = {}
+        self._suggestions = 0
         self._resolved: dict[tuple[str, frozenset[str]], Native] = {}
         self._failed: dict[tuple[str, frozenset[str]], list[Problem]] = {}
         self._resolving: list[str] = []
@@ -94,24 +111,28 @@ class Scope:
     def resolve(self, name: str, dynamic: frozenset[str]) -> Native:
         """The value of a known name, or how to evaluate it for a request."""
         if name in self.given:
-            return Fixed(_unicode(self.given[name], f"--var {name}"))
+            return self._literal(_unicode(self.given[name], f"--var {name}"))
         if name not in self.variables:
             self.used_environ[name] = _unicode(self.environ[name], f"the environment variable {name}")
-            return Fixed(self.used_environ[name])
+            return self._literal(self.used_environ[name])
         key = (name, dynamic)
         if key in self._failed:
             raise TemplateError(*self._failed[key])
-        if key not in self._resolved:
+        if key in self._resolved:
+            self.made += self._sizes[key]
+        else:
             if name in self._resolving:
                 circle = [*self._resolving[self._resolving.index(name) :], name]
                 raise TemplateError(
-                    Problem(f"{name!r} refers to itself: {' → '.join(circle)}", frozenset(circle))
+                    Problem(f"{shown(name)} refers to itself: {_circle_text(circle)}", frozenset(circle))
                 )
             if len(self._resolving) >= MOST_NESTED:
-                raise TemplateError(f"{name!r} is nested in more than {MOST_NESTED} other variables")
+                raise TemplateError(f"{shown(name)} is nested in more than {MOST_NESTED} other variables")
             self._resolving.append(name)
+            before = self.made
             try:
                 self._resolved[key] = _compile_native(self.variables[name], self, dynamic)
+                self._sizes[key] = self.made - before
             except TemplateError as error:
                 here = frozenset({name})
                 problems = [Problem(text, names or here) for text, names in error.problems]
@@ -122,22 +143,39 @@ class Scope:
                 self._resolving.pop()
         return self._resolved[key]
 
+    def _literal(self, text: str) -> Fixed:
+        self.made += len(text)
+        return Fixed(text)
+
+    def check_made(self, before: int) -> None:
+        """Raises TemplateError when what was compiled since `made` was `before`, or in all, is too much."""
+        if self.made - before > LARGEST_TEXT:
+            raise TemplateError(f"becomes larger than {LARGEST_TEXT // 1_000_000} MB with its variables")
+        if self.made > self.most_made:
+            most = self.most_made // 1_000_000
+            raise TemplateError(f"the texts of the suite become larger than {most} MB with their variables")
+
     def not_set(self, name: str, dynamic: frozenset[str] = NO_DYNAMIC_NAMES) -> str:
         """What to say about a name that nothing gives."""
         if name in FUNCTIONS:
             return f"{name!r} is not set; the function is written ${{{name}()}}"
-        hint = suggestion(name, [*dynamic, *self.environ, *self.variables, *self.given])
-        ways = f"give --var {name}=…, the environment variable {name}, or variables: in the suite"
-        return f"{name!r} is not set; {ways}{hint}"
+        hint = ""
+        if self._suggestions < _MOST_SUGGESTIONS:
+            self._suggestions += 1
+            hint = suggestion(name, (*dynamic, *self.given, *self.variables, *self.environ))
+        told = shown(name, quote="")
+        ways = f"give --var {told}=…, the environment variable {told}, or variables: in the suite"
+        return f"{shown(name)} is not set; {ways}{hint}"
 
     def read_file(self, name: str) -> str:
         """What the file holds, without the line break at its end. A relative path starts at the suite."""
         if name in self.used_files:
             return self.used_files[name]
         path = self.directory / Path(name)
+        name = shown(name, quote="")
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise TemplateError(f"${{file:{name}}}: {str(path)!r} is not a regular file")
+                raise TemplateError(f"${{file:{name}}}: {shown(str(path))} is not a regular file")
             with path.open("rb") as file:
                 content = file.read(_LARGEST_FILE + 1)
         except (OSError, ValueError) as error:
@@ -146,13 +184,21 @@ class Scope:
             reason = getattr(error, "strerror", None) or str(error)
             raise TemplateError(f"${{file:{name}}}: {shown(str(path))} cannot be read: {reason}") from None
         if len(content) > _LARGEST_FILE:
-            raise TemplateError(f"${{file:{name}}}: {str(path)!r} is larger than 1 MiB")
+            raise TemplateError(f"${{file:{name}}}: {shown(str(path))} is larger than 1 MiB")
         try:
             text = content.decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise TemplateError(f"${{file:{name}}}: {str(path)!r} is not UTF-8 text") from None
+            raise TemplateError(f"${{file:{name}}}: {shown(str(path))} is not UTF-8 text") from None
         self.used_files[name] = text
         return text
+
+
+def _circle_text(names: Sequence[str]) -> str:
+    """The names in their order; of a long circle its start, and where it closes."""
+    every = [shown(name, quote="") for name in names]
+    return " → ".join(
+        every if len(every) <= _LONGEST_CIRCLE else [*every[: _LONGEST_CIRCLE - 2], "…", every[-1]]
+    )
 
 
 def _unicode(text: str, what: str) -> str:
@@ -191,8 +237,6 @@ class Template:
         self._pieces: tuple[str | Evaluate, ...] = merged
         self.native: Native
         if all(isinstance(piece, str) for piece in merged):
-            if sum(map(len, map(str, merged))) > LARGEST_TEXT:
-                raise TemplateError(f"becomes larger than {LARGEST_TEXT // 1_000_000} MB with its variables")
             self.constant: str | None = "".join(map(str, merged))
             self.native = pieces[0] if len(pieces) == 1 else Fixed(self.constant)
         else:
@@ -217,14 +261,13 @@ class Template:
 
 
 def _merged(pieces: Sequence[Native]) -> tuple[str | Evaluate, ...]:
+    """The pieces with neighbouring texts joined."""
     merged: list[str | Evaluate] = []
-    for piece in pieces:
-        if not isinstance(piece, Fixed):
-            merged.append(piece)
-        elif merged and isinstance(merged[-1], str):
-            merged[-1] += text_of(piece.value)
+    for is_fixed, group in groupby(pieces, key=lambda piece: isinstance(piece, Fixed)):
+        if is_fixed:
+            merged.append("".join([text_of(piece.value) for piece in group if isinstance(piece, Fixed)]))
         else:
-            merged.append(text_of(piece.value))
+            merged += [piece for piece in group if not isinstance(piece, Fixed)]
     return tuple(merged)
 
 
@@ -234,6 +277,8 @@ def compile_text(text: str, scope: Scope, dynamic: frozenset[str] = NO_DYNAMIC_N
     `dynamic` are the names that a user's extracted values or data may have; those are looked up there first.
     """
     if "$" not in text:
+        before, scope.made = scope.made, scope.made + len(text)
+        scope.check_made(before)
         return Template([Fixed(text)])
     try:
         parts = parse(text)
@@ -244,22 +289,33 @@ def compile_text(text: str, scope: Scope, dynamic: frozenset[str] = NO_DYNAMIC_N
 
 def _compile_parts(parts: Iterable[Part], scope: Scope, dynamic: frozenset[str]) -> Template:
     pieces: list[Native] = []
-    problems: list[Problem] = []
+    problems: dict[Problem, None] = {}
+    before = scope.made
     for part in parts:
         try:
             pieces.append(_compile_part(part, scope, dynamic))
         except TemplateError as error:
-            problems += error.problems
+            problems |= dict.fromkeys(error.problems)
+        if len(problems) >= _MOST_PROBLEMS:
+            break
+        scope.check_made(before)
     if problems:
         raise TemplateError(*problems)
-    return Template(pieces)
+    try:
+        return Template(pieces)
+    except (ValueError, RecursionError) as error:
+        raise TemplateError(f"takes a value that text cannot hold: {error}") from None
 
 
 def _compile_part(part: Part, scope: Scope, dynamic: frozenset[str]) -> Native:
     if isinstance(part, str):
+        scope.made += len(part)
         return Fixed(part)
     if isinstance(part, FilePart):
-        return Fixed(scope.read_file(part.path))
+        content = scope.read_file(part.path)
+        scope.made += len(content)
+        return Fixed(content)
+    scope.made += _CHARACTERS_A_VALUE
     if isinstance(part, CallPart):
         return _compile_call(part)
     return _compile_name(part, scope, dynamic)
@@ -300,15 +356,24 @@ def _from_user(name: str, otherwise: Native | None) -> Evaluate:
 
 def _compile_native(value: object, scope: Scope, dynamic: frozenset[str]) -> Native:
     """A variable's value: its texts are templates, whatever it is made of."""
+    scope.made += _CHARACTERS_A_VALUE
     if isinstance(value, str):
         return compile_text(value, scope, dynamic).native
+    before = scope.made
     if isinstance(value, list | tuple):
-        items = [_compile_native(item, scope, dynamic) for item in value]
+        items: list[Native] = []
+        for item in value:
+            items.append(_compile_native(item, scope, dynamic))
+            scope.check_made(before)
         if all(isinstance(item, Fixed) for item in items):
             return Fixed([item.value for item in items if isinstance(item, Fixed)])
         return lambda context: [_value_of(item, context) for item in items]
     if isinstance(value, Mapping):
-        entries = {text_of(key): _compile_native(item, scope, dynamic) for key, item in value.items()}
+        entries: dict[str, Native] = {}
+        for key, item in value.items():
+            scope.made += len(text := text_of(key))
+            entries[text] = _compile_native(item, scope, dynamic)
+            scope.check_made(before)
         if all(isinstance(item, Fixed) for item in entries.values()):
             return Fixed({key: item.value for key, item in entries.items() if isinstance(item, Fixed)})
         return lambda context: {key: _value_of(item, context) for key, item in entries.items()}

@@ -1,9 +1,9 @@
 """YAML text to plain data, with the place of every key.
 
 Read from the parser's events, not with PyYAML's constructors: nothing is ever constructed but text, numbers,
-booleans, null, lists and mappings; nesting and the number of values (aliases expanded) have a bound; scalars are
-resolved as YAML 1.2's core schema does, so that `no`, `1:30` and 2024-12-02 stay text. For plain scalars that
-became a number or boolean the spelling is kept, because where text is wanted 1.10 means 1.10.
+booleans, null, lists and mappings. Nesting, the number of values and the length of texts (aliases expanded) have
+a bound. Scalars are resolved as YAML 1.2's core schema does, so that `no`, `1:30` and 2024-12-02 stay text. For
+plain scalars that became a number or boolean the spelling is kept, because where text is wanted 1.10 means 1.10.
 """
 
 import re
@@ -27,6 +27,10 @@ from perfcore.suite.mistakes import KeyPath, Mistake, shown
 # A suite of a thousand tests has some ten thousand values; above the bound, loading would take over a second.
 MOST_VALUES = 100_000
 DEEPEST = 100
+# A text counts as one value more for so many characters, and for each `${`, which is looked up on its own.
+_CHARACTERS_A_VALUE = 500
+# Python converts 4,300 decimal digits, which are some 3,500 hexadecimal ones.
+_MOST_DIGITS = 3_000
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -42,6 +46,9 @@ _WORDS = {
 }
 # What YAML's scanner refuses: control characters but tab and line breaks, and half of a surrogate pair.
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 class Place(NamedTuple):
@@ -82,8 +89,7 @@ def read_yaml(text: str) -> Document:
     """Raises UnreadableError for text that is not YAML, or too much of it."""
     unreadable = _UNREADABLE.search(text)
     if unreadable:
-        start = text.rfind("\n", 0, unreadable.start())
-        place = Place(text.count("\n", 0, unreadable.start()) + 1, unreadable.start() - start)
+        place = place_after(text[: unreadable.start()])
         raise UnreadableError(place, f"the control character {ord(unreadable.group()):#04x} is not text")
     try:
         return _Reader(text).read()
@@ -93,10 +99,16 @@ def read_yaml(text: str) -> Document:
         raise UnreadableError(Place(1, 1), f"is not YAML: {' '.join(str(error).split())}") from None
 
 
+def place_after(text: str) -> Place:
+    """The place of what follows this beginning of a text; lines end where YAML ends them."""
+    lines = _LINE_BREAK.split(text)
+    return Place(len(lines), len(lines[-1]) + 1)
+
+
 def _syntax_mistake(error: yaml.MarkedYAMLError, text: str) -> UnreadableError:
     mark = error.problem_mark or error.context_mark
     place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-    lines = text.splitlines()
+    lines = _LINE_BREAK.split(text)
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     hint = ""
     if "\t" in line[: max(len(line) - len(line.lstrip()), place.column)]:
@@ -141,6 +153,7 @@ class _Reader:
         before = self._values
         value: object
         if isinstance(event, ScalarEvent):
+            self._count(event, path, len(event.value) // _CHARACTERS_A_VALUE + event.value.count("${"))
             value = self._scalar(event, path)
         elif len(path) >= DEEPEST:
             self._stop(event, path[:3], f"is nested more than {DEEPEST} deep")
@@ -156,17 +169,16 @@ class _Reader:
         self._values += values
         if self._values > MOST_VALUES:
             aliases = ", aliases expanded" if self._anchors else ""
-            self._stop(event, path[:3], f"the file holds more than {MOST_VALUES:,} values{aliases}")
+            self._stop(event, path[:3], f"the file comes to more than {MOST_VALUES:,} values{aliases}")
 
     def _alias(self, event: AliasEvent, path: KeyPath) -> object:
         if event.anchor not in self._anchors:
-            self._mistake(
-                event, path, f"*{event.anchor} stands for nothing; there is no &{event.anchor} before it"
-            )
+            name = shown(event.anchor, quote="")
+            self._mistake(event, path, f"*{name} stands for nothing; there is no &{name} before it")
             return None
         anchored = self._anchors[event.anchor]
         if anchored is None:
-            self._stop(event, path, f"*{event.anchor} stands inside what it stands for")
+            self._stop(event, path, f"*{shown(event.anchor, quote='')} stands inside what it stands for")
         value, size = anchored
         self._count(event, path, size - 1)
         return value
@@ -245,8 +257,7 @@ def core_value(text: str) -> object:
     if text[0] not in "+-.0123456789":
         return text
     if _INTEGER.fullmatch(text):
-        try:
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-        except ValueError:  # more digits than Python converts
+        if len(text) > _MOST_DIGITS:
             return text
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     return float(text) if _FLOAT.fullmatch(text) else text

@@ -140,8 +140,84 @@ def test_users_of_a_phase_are_spread_evenly(users: list[int], workers: int) -> N
         ({"think_time": "200ms"}, ["think time 200ms"]),
         ({"think_time": {"min": "100ms", "max": "300ms"}}, ["think time 100ms to 300ms"]),
         ({"think_time": {"mean": 2, "distribution": "exponential"}}, ["think time 2s, exponential"]),
+        ({"auth": {"type": "bearer", "token": "hush"}}, ["auth bearer"]),
+        (
+            {"cookies": True, "compressed": True},
+            ["a jar of cookies for each user", "accepts compressed answers"],
+        ),
+        ({"follow_redirects": True}, ["follows up to 10 redirects"]),
+        ({"follow_redirects": True, "max_redirects": 1}, ["follows up to 1 redirect"]),
+        ({"follow_redirects": True, "max_redirects": 0}, ["every redirect is too many"]),
+        ({"retries": 3}, ["retries 3 on connect, timeout, 502, 503 after 100ms, doubling"]),
+        ({"retries": 1, "retry_on": ["5xx"], "retry_backoff": "1s"}, ["retries 1 on 5xx after 1s"]),
+        ({"retries": 2, "retry_on": ["tls"], "retry_backoff": 0}, ["retries 2 on tls at once"]),
+        ({"http_version": 2}, ["HTTP/2"]),
+        ({"http_version": "2-prior-knowledge"}, ["HTTP/2 with prior knowledge"]),
+        ({"proxy": "http://u:hush@proxy:3128"}, ["through the proxy http://***@proxy:3128"]),
+        (
+            {"resolve": {"H": "::1"}, "dns": {"select": "random"}},
+            ["h is ::1", "addresses of a name at random"],
+        ),
+        ({"local_addresses": ["127.0.0.2", "127.0.0.3"]}, ["from 127.0.0.2, 127.0.0.3"]),
+        ({"unix_socket": "/tmp/perfcore-none"}, ["through the Unix socket /tmp/perfcore-none"]),
+        ({"keepalive": False}, ["a new connection for every request"]),
+        ({"preconnect": True}, ["connections stand before the first request is due"]),
     ],
 )
-def test_details_of_the_plan_say_what_else_the_suite_asks_of_the_load(keys, details):
+def test_details_of_the_plan_say_what_else_the_suite_asks_for(keys, details):
     case = TestCase(name="a", endpoint="http://127.0.0.1/", **keys)
     assert plan_run(TestSuite.of(case), 1).cases[0].details == details
+
+
+def test_limits_of_the_suite_stand_with_every_test() -> None:
+    limits = {"max_rate": "2k/s", "max_users": 5, "max_duration": "10m", "abort_on_error_rate": "50%"}
+    suite = suite_of(case("one"), case("two", pacing=1), limits=limits)
+    one, two = plan_run(suite, 1).document(suite, Masker())["tests"]
+    assert one["details"] == [
+        "at most 2,000 requests/s over all tests (limits.max_rate)",
+        "the run ends after 10m at the latest (limits.max_duration)",
+        "the run ends when 50% of the last 10s have failed (limits.abort_on_error_rate)",
+    ]
+    assert two["details"] == ["pacing 1s", *one["details"]]
+
+
+def test_a_rate_below_one_a_second_is_told_as_it_is() -> None:
+    suite = suite_of(case(), limits={"max_rate": "30/m"})
+    (test,) = plan_run(suite, 1).document(suite, Masker())["tests"]
+    assert test["details"] == ["at most 0.5 requests/s over all tests (limits.max_rate)"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "notes"),
+    [
+        ({"retry_on": [500]}, ["retry_on: without effect as long as retries is 0"]),
+        (
+            {"retry_on": [500], "retry_backoff": 1},
+            ["retry_on and retry_backoff: without effect as long as retries is 0"],
+        ),
+        ({"retry_on": [500], "retry_backoff": 1, "retries": 1}, []),
+        ({"max_redirects": 5}, ["max_redirects: without effect without follow_redirects: true"]),
+        ({"max_redirects": 5, "follow_redirects": True}, []),
+        ({"preconnect": True}, []),
+    ],
+)
+def test_notes_of_the_plan_say_what_has_no_effect(keys: dict[str, object], notes: list[str]) -> None:
+    assert planned(1, **keys).cases[0].notes == notes
+
+
+@pytest.mark.parametrize(("base_url", "endpoint"), [("https://h", "/x"), ("http://h", "HTTPS://h/x")])
+def test_connections_made_before_are_those_of_tcp(base_url: str, endpoint: str) -> None:
+    made = TestSuite(
+        name="s", base_url=base_url, tests=[TestCase(name="t", endpoint=endpoint, preconnect=True)]
+    )
+    assert plan_run(made, 1).cases[0].notes == [
+        "TLS handshakes are part of the first request; only TCP connections are made before"
+    ]
+
+
+def test_a_secret_in_a_detail_is_masked() -> None:
+    suite = suite_of(
+        case(resolve={"secret-host.example": "::1"}), variables={"H": "secret-host.example"}, secrets=["H"]
+    )
+    (test,) = plan_run(suite, 1).document(suite, Masker.for_suite(suite))["tests"]
+    assert test["details"] == ["*** is ::1"]

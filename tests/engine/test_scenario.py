@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from perfcore.engine.scenario import Scenario
-from perfcore.engine.transport import Exchange, Request
+from perfcore.engine.transport import Exchange, Request, RequestSettings
+from perfcore.metrics.outcomes import ERROR_KINDS, LAST_TRANSPORT_KIND
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
 
@@ -291,3 +292,108 @@ def test_another_seed_or_another_test_gives_other_requests() -> None:
     suite = TestSuite(name="s", base_url=BASE, tests=[case, other])
     urls = {sent(Scenario(suite, suite.tests[at], at, seed), 1, 1)[0][0] for at in (0, 1) for seed in (1, 2)}
     assert len(urls) == 4
+
+
+# -- what a transport is asked for --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("auth", ["digest", "ntlm", "negotiate"])
+def test_a_scheme_that_takes_rounds_gets_its_credentials_and_no_header(auth: str) -> None:
+    made = scenario(
+        auth={"type": auth, "username": "D\\${U}", "password": "${P}"}, variables={"U": "zoë", "P": "a:b"}
+    )
+    request = made.request_for(Exchange(1, 0, None))
+    assert (made.settings.auth_scheme, made.settings.aws_scope) == (auth, "")
+    assert (request.credentials, request.headers) == (("D\\zoë", "a:b"), [])
+    assert made.constant is request
+
+
+def test_a_signature_gets_its_keys_and_its_scope() -> None:
+    auth = {
+        "type": "aws_sigv4",
+        "access_key": "${A}",
+        "secret_key": "s",
+        "region": "eu-${A}",
+        "service": "s3",
+    }
+    made = scenario(auth=auth, variables={"A": "one"})
+    request = made.request_for(Exchange(1, 0, None))
+    assert (made.settings.auth_scheme, made.settings.aws_scope) == ("aws_sigv4", "eu-one:s3")
+    assert (request.credentials, request.headers) == (("one", "s"), [])
+
+
+@pytest.mark.parametrize(
+    "auth", [{"type": "basic", "username": "u", "password": "p"}, {"type": "bearer", "token": "t"}, None]
+)
+def test_what_is_a_plain_header_is_nothing_for_the_transport(auth: dict[str, str] | None) -> None:
+    made = scenario(auth=auth)
+    assert (made.settings.auth_scheme, made.request_for(Exchange(1, 0, None)).credentials) == ("", None)
+
+
+def test_negotiate_without_a_user_takes_the_ticket_cache() -> None:
+    made = scenario(auth={"type": "negotiate"})
+    assert made.settings.auth_scheme == "negotiate"
+    assert made.request_for(Exchange(1, 0, None)).credentials == ("", "")
+
+
+def test_credentials_may_differ_for_each_user() -> None:
+    made = scenario(auth={"type": "digest", "username": "u${user()}", "password": "p"})
+    assert made.constant is None
+    requests = [made.request_for(Exchange(user, 0, None)) for user in (1, 2)]
+    assert [request.credentials for request in requests] == [("u1", "p"), ("u2", "p")]
+
+
+def test_options_of_the_suite_are_the_settings_of_its_requests() -> None:
+    settings = scenario(
+        cookies=True,
+        follow_redirects=True,
+        max_redirects=0,
+        compressed=True,
+        http_version=2,
+        resolve={"API.example.com": "[::1]"},
+        dns={"select": "round_robin"},
+        local_addresses=["127.0.0.2"],
+        preconnect=True,
+    ).settings
+    assert (settings.cookies, settings.follow_redirects, settings.max_redirects) == (True, True, 0)
+    assert (settings.compressed, settings.http_version, settings.preconnect) == (True, "2", True)
+    assert (settings.resolve, settings.dns_select) == ({"api.example.com": "::1"}, "round_robin")
+    assert (settings.local_addresses, settings.proxy, settings.unix_socket) == (("127.0.0.2",), "", "")
+    assert scenario(proxy="http://p:1").settings.proxy == "http://p:1"
+    assert scenario(unix_socket="/tmp/perfcore-none").settings.unix_socket == "/tmp/perfcore-none"
+
+
+def test_a_plain_suite_asks_for_what_the_settings_have_by_default() -> None:
+    plain = scenario().settings
+    assert plain == RequestSettings(
+        method="GET",
+        timeout_s=30,
+        connect_timeout_s=10,
+        keepalive=True,
+        tls_verify=True,
+        tls_ca=None,
+        tls_cert=None,
+        tls_key=None,
+        keep_body=False,
+        keep_headers=False,
+    )
+
+
+def test_retries_name_the_codes_of_what_is_tried_again() -> None:
+    assert scenario(retry_on=["reset"]).settings.retry is None
+    policy = scenario(retries=3).settings.retry
+    assert policy is not None
+    kinds = {ERROR_KINDS[code] for code in policy.error_codes}
+    assert kinds == {"dns", "refused", "unreachable", "connect_timeout", "tls", "timeout"}
+    assert (policy.retries, policy.statuses, policy.backoff_s) == (3, {502, 503}, 0.1)
+    policy = scenario(retries=1, retry_on=["closed", "4xx"], retry_backoff=0).settings.retry
+    assert policy is not None
+    assert {ERROR_KINDS[code] for code in policy.error_codes} == {"closed"}
+    assert (policy.statuses, policy.backoff_s) == (set(range(400, 500)), 0)
+
+
+def test_every_kind_that_a_transport_tells_can_be_tried_again() -> None:
+    transport_kinds = ERROR_KINDS[1 : LAST_TRANSPORT_KIND + 1]
+    policy = scenario(retries=1, retry_on=list(transport_kinds)).settings.retry
+    assert policy is not None
+    assert {ERROR_KINDS[code] for code in policy.error_codes} == set(transport_kinds)

@@ -185,7 +185,7 @@ def test_relative_paths_start_at_the_suite_file(tmp_path):
         ("base_url: http://${H}", "stdin:3:3: base_url: 'H' is not set"),
         ("mode: both", "stdin:3:3: mode: 'both' is not one of sequential, parallel"),
         ("thresholds: [p95 < 1s]", "stdin:3:3: thresholds: 'thresholds' is not supported yet"),
-        ("limits: {}", "stdin:3:3: limits: 'limits' is not supported yet"),
+        ("hooks: h.py", "stdin:3:3: hooks: 'hooks' is not supported yet"),
         ("source: x", "stdin:3:3: source: unknown key 'source'; the keys here are name"),
         ("variables: [A]", "stdin:3:3: variables: a list is not a mapping of names to values"),
         ("variables: {'a b': 1}", 'stdin:3:15: variables["a b"]: is no name'),

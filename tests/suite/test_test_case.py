@@ -152,7 +152,10 @@ def test_scalars_become_the_text_that_yaml_has_for_them():
             "think_time.distribution: 'normal' is not one of expon",
         ),
         ({"think_time": True}, "think_time: true is not a think time; write 200ms"),
-        ({"auth": {"type": "digest"}}, "auth.type: 'digest' is not supported yet; write basic or bearer"),
+        (
+            {"auth": {"type": "oauth2"}},
+            "auth.type: 'oauth2' is not supported yet; write one of basic, bearer, digest, ntlm, negotiate, aws",
+        ),
         ({"auth": {"type": "basic", "username": "u"}}, "auth.password: is missing"),
         ({"auth": {"username": "u"}}, "auth.type: is missing; write {type: basic,"),
         ({"auth": "basic"}, "auth: 'basic' is not a mapping; write {type: basic,"),

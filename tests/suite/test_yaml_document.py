@@ -117,8 +117,8 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
             (101, 101),
             "is nested more than 100 deep",
         ),
-        (BOMB, None, "the file holds more than 100,000 values, aliases expanded"),
-        ("[" + "1," * 200_000 + "]", None, "the file holds more than 100,000 values"),
+        (BOMB, None, "the file comes to more than 100,000 values, aliases expanded"),
+        ("[" + "1," * 200_000 + "]", None, "the file comes to more than 100,000 values"),
     ],
 )
 def test_reading_stops_quickly_at_what_cannot_be_read(text, place, told):
