@@ -322,7 +322,8 @@ class LoadLoop:
             exchange.failed_checks = 0
         if self._some_retry:
             for exchange in completed:
-                exchange.earlier, exchange.earlier_us = None, 0
+                if exchange.earlier is not None:
+                    exchange.earlier.restore(exchange)
         for exchange in completed:
             load = exchange.load
             if load.immediate:

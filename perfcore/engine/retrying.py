@@ -39,6 +39,7 @@ class EarlierTries:
     __slots__ = (
         "attempts",
         "connections",
+        "_own",
         "first_issued_ns",
         "flags",
         "received_bytes",
@@ -49,6 +50,7 @@ class EarlierTries:
     def __init__(self, first_issued_ns: int) -> None:
         self.first_issued_ns = first_issued_ns
         self.tries = 1  # with the one under way
+        self._own = (0, 0, 0, 0)
         self.attempts = self.connections = self.received_bytes = self.sent_bytes = self.flags = 0
 
     def add(self, exchange: Exchange) -> None:
@@ -62,12 +64,18 @@ class EarlierTries:
 
     def settle(self, exchange: Exchange) -> None:
         """Complete the figures of the last try, which the exchange holds, to those of the whole request."""
+        self._own = (exchange.attempts, exchange.connections, exchange.sent_bytes, exchange.flags)
         exchange.attempts += self.attempts
         exchange.connections += self.connections
         exchange.received_bytes += self.received_bytes
         exchange.sent_bytes += self.sent_bytes
         exchange.flags |= self.flags
         exchange.earlier_us = max(0, exchange.issued_ns - self.first_issued_ns) // 1000
+
+    def restore(self, exchange: Exchange) -> None:
+        """Give the exchange its own figures back: a transport says only once what stays the same."""
+        exchange.attempts, exchange.connections, exchange.sent_bytes, exchange.flags = self._own
+        exchange.earlier, exchange.earlier_us = None, 0
 
 
 class BackingOff:

@@ -61,6 +61,7 @@ class FakeTransport:
         self._ends: list[tuple[int, int, Exchange, Answer]] = []
         self._under_way: set[Exchange] = set()
         self._number = 0
+        self._last: dict[Exchange, Answer] = {}
         self.polls = 0
         self.started: list[tuple[int, int, Request]] = []  # (instant, user, request)
         self.cuts: list[Exchange] = []
@@ -97,8 +98,12 @@ class FakeTransport:
             exchange.done_ns = clock.now_ns
             exchange.status, exchange.error = answer.status, answer.error
             exchange.headers, exchange.body = answer.headers, answer.body
-            exchange.attempts, exchange.connections = answer.attempts, answer.connections
-            exchange.received_bytes, exchange.flags = answer.received_bytes, answer.flags
+            exchange.received_bytes = answer.received_bytes
+            if self._last.get(exchange) is not answer:
+                # As HttpClient does: what stays the same is said once.
+                self._last[exchange] = answer
+                exchange.attempts, exchange.connections = answer.attempts, answer.connections
+                exchange.flags = answer.flags
             ended.append(exchange)
             self.log.append("done")
         return ended

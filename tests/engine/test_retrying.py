@@ -163,6 +163,13 @@ def test_the_next_request_of_a_user_starts_without_the_tries_of_the_one_before()
     assert [row.attempts for row in again.rows] == [2, 2, 2]
 
 
+def test_tries_do_not_add_up_from_one_request_to_the_next():
+    good, bad = Answer(), Answer(status=502)
+    run = Run([bad, good, good, bad, bad, good, good, bad, good], policy(), iterations=5)
+    assert [row.attempts for row in run.rows] == [2, 1, 3, 1, 2]
+    assert [bool(row.flags & RETRIED) for row in run.rows] == [True, False, True, False, True]
+
+
 def test_users_go_on_while_another_backs_off():
     run = Run([Answer(status=502), Answer()], policy(backoff_s=5.0), parallel_users=3, iterations=2)
     assert len(run.rows) == 6
