@@ -91,3 +91,9 @@ class SetupFailedError(PerfcoreError):
     """The load never started: the embedded target or a worker could not be brought up."""
 
     exit_code = ExitCode.SETUP_FAILED
+
+
+class RunLostError(PerfcoreError):
+    """The process that supervised the run died, and what was measured with it."""
+
+    exit_code = ExitCode.INCOMPLETE
