@@ -55,6 +55,10 @@ OWNERS = {
         ),
         "the two transports; the wire path has libcurl make its connections; what the installed libcurl can do",
     ),
+    "setproctitle": Owner(
+        "setproctitle", ("engine/process_title.py",), "what ps shows of a process shows no secret"
+    ),
+    "regex": Owner("regex", ("suite/bounded_match.py",), "a match that has a time limit"),
     "psutil": Owner("psutil", ("metrics/environment.py",), "one sampler of host and workers"),
     "numpy": Owner("numpy", ("metrics/",), "rows, histograms and timelines are arrays; nobody else computes"),
     "yaml": Owner("pyyaml", ("suite/",), "reads the suite, and writes the effective one"),

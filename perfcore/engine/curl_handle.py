@@ -9,6 +9,7 @@ What is not obvious:
 - A user's connection calls back into the Curl handle that opened it, so a handle outlives its pool.
 """
 
+import errno
 import os
 import ssl
 import warnings
@@ -99,6 +100,7 @@ class User:
 
     __slots__ = (
         "_callbacks",
+        "_keeps_all",
         "_read_bytes",
         "active",
         "address",
@@ -151,6 +153,7 @@ class User:
         self.overhead: int | None = None  # bytes of a request that neither URL, headers nor body decide
         self.plain = False  # the last request found its connection kept and its size known
         self.head_size: int | None = None  # of a request configured once and sent again and again
+        self._keeps_all = False  # body and headers, of whatever comes next
         self.keeps = False  # somebody looks at bodies or headers
         self.kept = KeptResponse()
         self.handle.setopt(pycurl.SHARE, self.share)
@@ -187,10 +190,8 @@ class User:
         self.kept.body_limit = BODY_LIMIT if settings.keep_body else SAMPLE_LIMIT
         if self.attempts is not None:
             handle.setopt(pycurl.PREREQFUNCTION, self.attempts.about_to_send)
-        if self.keeps:
-            self.keeps = False
-            self.keep_next()
-        elif settings.keep_body or settings.keep_headers:
+        was_kept, self._keeps_all = self._keeps_all, False
+        if was_kept or settings.keep_body or settings.keep_headers:
             self.keep_next()
         elif self._counts_answers:
             handle.setopt(pycurl.HEADERFUNCTION, self.kept.add_header)
@@ -216,8 +217,8 @@ class User:
 
     def keep_next(self) -> None:
         """Keep the next answer, for whoever wants to look at it."""
-        if not self.keeps:
-            self.keeps = True
+        if not self._keeps_all:
+            self.keeps = self._keeps_all = True
             self.handle.setopt(pycurl.WRITEFUNCTION, self.kept.add_body)
             self.handle.setopt(pycurl.HEADERFUNCTION, self.kept.add_header)
 
@@ -231,6 +232,7 @@ class User:
         if not settings.keep_headers and not self._counts_answers:
             self.handle.unsetopt(pycurl.HEADERFUNCTION)
         self.keeps = settings.keep_body or settings.keep_headers
+        self._keeps_all = False
 
     def drop_connection(self) -> None:
         """Close the kept connection; the next request opens a new one."""
@@ -247,6 +249,15 @@ class User:
 
 # The callbacks of a user's handle, by option: set again whenever the handle was reset.
 Callbacks = Callable[[User], Iterable[tuple[int, Callable[..., object]]]]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this was raised because the process gets no more memory; pycurl says so in words where it has no code."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, pycurl.error):
+        return error.args[0] == pycurl.E_OUT_OF_MEMORY or str(error.args[-1]).startswith("initializing curl")
+    return isinstance(error, MemoryError)
 
 
 def _pool() -> "pycurl.CurlShare":

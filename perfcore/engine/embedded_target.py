@@ -12,6 +12,11 @@ from perfcore.errors import SetupFailedError
 START_TIMEOUT_S = 10.0
 _ANNOUNCEMENT = "listening on "
 _LONGEST_LINE = 4096
+# To find Python and its libraries, to write a certificate, to speak the user's language.
+_NEEDED_VARIABLES = (
+    "PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUTF8", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ",
+)  # fmt: skip
 
 
 class EmbeddedTarget:
@@ -27,7 +32,8 @@ class EmbeddedTarget:
         self._process = subprocess.Popen(
             [sys.executable, *module],
             env={
-                **os.environ,
+                # Its environment can be read in /proc: PERFCORE_VAR and tokens of the user's are not for it.
+                **{name: os.environ[name] for name in _NEEDED_VARIABLES if name in os.environ},
                 "PYTHONPATH": os.pathsep.join(filter(None, [package_parent, inherited])),
             },
             stdin=subprocess.DEVNULL,

@@ -1,14 +1,19 @@
 """A few failing exchanges of each kind, so that a count of failures comes with what it looked like."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from perfcore.engine.transport import Exchange, Transport
+from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.outcomes import ERROR_KINDS, LAST_TRANSPORT_KIND
+from perfcore.suite.secret_values import given_secrets, sent_secrets
 from perfcore.suite.secrets import Masker
 
 SAMPLES_PER_KIND = 5
 BODY_KEPT = 2048
+# libcurl cuts its error texts at 255 bytes (CURL_ERROR_SIZE), and it is the end that quotes.
+LIBCURL_TEXT = 200
+# Of what was sent so much is looked at for fields that are secret; an answer's sample is shorter still.
+_SENT_LOOKED_AT = 16 * 1024
 
 
 class FailureSampler:
@@ -46,8 +51,9 @@ class FailureSampler:
             )
 
     def _sample(self, exchange: Exchange, explanation: str) -> dict[str, Any]:
-        masker, request = self._masker, exchange.request
+        request = exchange.request
         assert request is not None
+        masker = self._masker.also(_secrets_of(exchange, request))
         answered = exchange.error > LAST_TRANSPORT_KIND
         if answered and not explanation:
             explanation = self._explain_status(exchange)
@@ -55,9 +61,10 @@ class FailureSampler:
             "at_s": round((exchange.done_ns - self._start_ns) / 1e9, 6),
             "request": f"{request.settings.method} {masker.url(request.url)}",
             "status": exchange.status if answered else None,
-            "detail": masker.text(explanation),
+            "detail": masker.answer(explanation, is_cut=len(explanation) >= LIBCURL_TEXT),
             "headers": masker.headers(exchange.headers),
-            "body": masker.answer(exchange.body[:BODY_KEPT].decode("utf-8", "replace")),
+            # Cut here, by a connection that broke, or by the server.
+            "body": masker.answer(exchange.body[:BODY_KEPT].decode("utf-8", "replace"), is_cut=True),
         }
 
     def _explain_status(self, exchange: Exchange) -> str:
@@ -68,3 +75,14 @@ class FailureSampler:
                 headers["location"] = location
         broken = exchange.load.expectation.first_broken(exchange.status, headers, b"", 0.0)
         return broken[1] if broken else ""
+
+
+def _secrets_of(exchange: Exchange, request: Request) -> Iterator[str]:
+    """What is secret in this exchange alone: a token that was chosen or extracted, a session that the server gave."""
+    body = (
+        request.body[:_SENT_LOOKED_AT].decode("utf-8", "replace") if isinstance(request.body, bytes) else ""
+    )
+    yield from sent_secrets(request.headers, request.url, body)
+    if request.credentials is not None:
+        yield request.credentials[1]
+    yield from given_secrets(exchange.headers)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from perfcore.engine.curl_handle import is_out_of_memory
 from perfcore.engine.failure_samples import FailureSampler
 from perfcore.engine.http_client import HttpClient
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
@@ -41,6 +42,8 @@ SEND_TIMEOUT_S = 600.0
 # The supervisor waits a minute for a worker to be ready.
 LONGEST_PRECONNECT_S = 30.0
 CRASH_TEXT_LIMIT = 16_000
+# The exit code of a worker that the machine gave no more memory: it could not be sure of sending a message.
+OUT_OF_MEMORY_CODE = 12
 _PR_SET_PDEATHSIG = 1
 
 
@@ -95,6 +98,8 @@ def worker_main(index: int, channel: socket.socket, supervisor_pid: int, job: Wo
         mask_tracebacks_of_callbacks(job.masker)
         worker.serve()
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor is told with its traceback
+        if is_out_of_memory(error):
+            return OUT_OF_MEMORY_CODE
         worker.send({"crash": masked_traceback(error, job.masker, CRASH_TEXT_LIMIT)})
         return 1
     return 0

@@ -33,7 +33,7 @@ from perfcore.suite.mistakes import (
     told,
 )
 from perfcore.suite.request_check import REQUEST_KEYS, request_mistakes, variable_mistakes
-from perfcore.suite.secret_values import name_mistakes, scope_secrets
+from perfcore.suite.secret_values import name_mistakes, written_secrets
 from perfcore.suite.suite_source import bounded, read_path, read_standard_input
 from perfcore.suite.test_case import Expectation, TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -157,9 +157,7 @@ class _Loader:
         for mistake in name_mistakes(settled, scope):
             self._add(mistake)
         if self._found or suite is None:
-            secrets = merged.get("secrets")
-            names = [name for name in secrets if isinstance(name, str)] if isinstance(secrets, list) else []
-            raise SuiteError(self._lines(Masker(scope_secrets(names, scope))))
+            raise SuiteError(self._lines(Masker(written_secrets(merged, scope))))
         scope.most_made = math.inf
         return suite
 

@@ -13,7 +13,6 @@ import yaml
 
 from perfcore.suite.authentication import LOAD_TIME_KEYS
 from perfcore.suite.expectation import StatusSet
-from perfcore.suite.json_conditions import JsonCheck
 from perfcore.suite.masker import Masker
 from perfcore.suite.model import SuiteModel
 from perfcore.suite.multipart import Multipart

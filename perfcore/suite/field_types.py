@@ -21,12 +21,15 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 
 # Longer is a slip of the unit, and would overflow the milliseconds of libcurl.
 _LONGEST_S = 366 * 86400.0
+# libcurl counts milliseconds, and takes 0 of them for no limit at all.
+_SHORTEST_TIMEOUT_S = 0.001
 _HIGHEST_COUNT = 10**12
 # A user costs memory and a connection; more than this cannot be meant for one machine.
 _MOST_USERS = 1_000_000
 _LONGEST_NUMBER_TEXT = 40
 
 _REFERENCE = r"\$\{"
+_PLAIN_NUMBER = re.compile(r"[0-9]{0,20}\.?[0-9]{1,20}")
 _DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "number", "minimum": 0},
@@ -86,11 +89,18 @@ def read_positive_duration(value: object) -> float:
     return seconds
 
 
+def read_timeout(value: object) -> float:
+    seconds = read_positive_duration(value)
+    if seconds < _SHORTEST_TIMEOUT_S:
+        raise ValueError(f"{shown(value)} is shorter than 1ms, the shortest timeout that can be kept")
+    return seconds
+
+
 def read_count(value: object, highest: int = _HIGHEST_COUNT) -> int:
     message = f"{shown(value)} is not a count; write a whole number such as 200, 10k or 1M"
     if isinstance(value, str) and len(value) > _LONGEST_NUMBER_TEXT:
         raise ValueError(message)
-    if isinstance(value, str) and re.fullmatch(r"\s*-\d+\s*", value):
+    if isinstance(value, str) and re.fullmatch(r"\s*-[0-9]+\s*", value):
         value = int(value)
     try:
         count = parse_count(value)
@@ -269,6 +279,8 @@ def _read_percentile(value: object) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
+        if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value.strip()):
+            raise ValueError
         number = float(value)
     except (ValueError, OverflowError):
         number = math.nan
@@ -295,6 +307,7 @@ Name = Annotated[str, PlainValidator(read_name), _schema(_SCALAR_SCHEMA)]
 Flag = Annotated[bool, PlainValidator(read_flag), _schema(_FLAG_SCHEMA)]
 Duration = Annotated[float, PlainValidator(read_duration), _schema(_DURATION_SCHEMA)]
 PositiveDuration = Annotated[float, PlainValidator(read_positive_duration), _schema(_DURATION_SCHEMA)]
+Timeout = Annotated[float, PlainValidator(read_timeout), _schema(_DURATION_SCHEMA)]
 Count = Annotated[int, PlainValidator(read_count), _schema(_COUNT_SCHEMA)]
 UserCount = Annotated[int, PlainValidator(read_user_count), _schema(_COUNT_SCHEMA)]
 MethodName = Annotated[Method, PlainValidator(read_method), _schema(_METHOD_SCHEMA)]

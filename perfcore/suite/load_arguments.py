@@ -39,5 +39,5 @@ def _check_texts(argument: str, value: object) -> None:
             raise UsageError(f"{argument}: the name {shown(name)} is not text")
         if not isinstance(text, str):
             # The value may be a secret, so it is not shown.
-            kind = "null" if text is None else f"a {type(text).__name__}"
+            kind = "None" if text is None else f"of type {type(text).__name__}"
             raise UsageError(f"{argument}: the value of {shown(name)} is {kind}, not text")

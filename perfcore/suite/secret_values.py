@@ -20,6 +20,8 @@ from perfcore.suite.template import Scope, TemplateError, compile_text, text_of
 
 # What of an auth block is no secret by itself; a user name in user:password as base64 is one, below.
 _OPEN_AUTH_KEYS = frozenset({"type", "username", "region", "service"})
+# A second for each megabyte is much; what is longer is data, and no login.
+_MOST_LOOKED_AT = 1 << 20
 _NAME_IN_JSONPATH = re.compile(r"[A-Za-z0-9_-]+")
 _CUTS_OF_URL = re.compile(r"[/@#?:]")
 # A header among others in one line of Set-Cookie, and what is before the first semicolon of each.
@@ -35,7 +37,7 @@ def scope_secrets(secrets: Iterable[str], scope: Scope) -> Iterator[str]:
         if scope.knows(name):
             yield from _variable_values(name, scope)
     for value in scope.variables.values():
-        yield from _secrets_of_json("", value, scope)
+        yield from _secrets_of_variable("", value, scope)
     yield from scope.used_files.values()
 
 
@@ -108,6 +110,7 @@ def url_secrets(url: str) -> Iterator[str]:
 
 def text_secrets(text: str) -> Iterator[str]:
     """The secret values that free text announces: fields of JSON or of a form, URLs."""
+    text = text[:_MOST_LOOKED_AT]
     yield from secret_fields(text)
     if "://" in text:
         yield from url_secrets(text)
@@ -251,11 +254,26 @@ def _secrets_of_json(name: str, value: object, scope: Scope) -> Iterator[str]:
         yield from _texts_in(value)
 
 
+def _secrets_of_variable(name: str, value: object, scope: Scope) -> Iterator[str]:
+    """The secrets under the names inside of a variable; what its texts become is looked at where they are used."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _secrets_of_variable(str(key), entry, scope)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _secrets_of_variable(name, entry, scope)
+    elif looks_secret(name):
+        yield from _secrets_of_json(name, value, scope)
+    elif isinstance(value, str):
+        yield from text_secrets(value)
+
+
 def _announced(name: str, value: object) -> Iterator[str]:
     """The values under names that announce a secret, in data that holds no templates (or not any more)."""
     if isinstance(value, Mapping):
         for key, entry in value.items():
-            yield from _announced(str(key) if not looks_secret(name) else name, entry)
+            if key not in _OPEN_AUTH_KEYS or not looks_secret(name):
+                yield from _announced(str(key) if not looks_secret(name) else name, entry)
     elif isinstance(value, list | tuple):
         for entry in value:
             yield from _announced(name, entry)

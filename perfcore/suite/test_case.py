@@ -29,6 +29,7 @@ from perfcore.suite.field_types import (
     RedirectCount,
     Text,
     TextMap,
+    Timeout,
     UserCount,
 )
 from perfcore.suite.mistakes import Mistake, shown
@@ -107,10 +108,10 @@ class TestCase(SuiteModel):
         default=10, description="most redirects that one request follows; 0: every one is too many"
     )
     compressed: Flag = Field(default=False, description="true: the server may compress its answers")
-    timeout_s: PositiveDuration = Field(
+    timeout_s: Timeout = Field(
         default=30.0, alias="timeout", description="longest time for one request: 30 (seconds), 30s, 500ms"
     )
-    connect_timeout_s: PositiveDuration = Field(
+    connect_timeout_s: Timeout = Field(
         default=10.0, alias="connect_timeout", description="longest time to connect: 10s, 500ms (default 10s)"
     )
     retries: RetryCount = Field(default=0, description="how often a request is tried again after retry_on")

@@ -203,7 +203,8 @@ class TestSuite(SuiteModel):
                 if isinstance(test, Mapping)
                 else None
             )
-            key = result_key(name) if isinstance(name, str) else ""
+            # A name that is `${…}` may have come to a number.
+            key = result_key(read_text(name)) if isinstance(name, str | int | float) else ""
             if key in seen:
                 first, other = seen[key]
                 text = f"{shown(name)} has the result key {key!r}, as tests[{first}] {shown(other)} has; rename one"

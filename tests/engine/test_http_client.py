@@ -576,3 +576,18 @@ def test_what_ended_while_it_was_started_is_in_flight_until_it_is_handed_back() 
         assert finish(client, 1) == [exchange]
         assert client.in_flight == 0
         assert exchange.issued_ns <= exchange.done_ns
+
+
+@pytest.mark.parametrize("asked", [{"keep_body": True}, {"keep_headers": True}, {}])
+def test_after_a_failure_the_next_answer_is_kept_whole_whatever_is_kept_anyway(
+    target: TargetProcess, asked: dict[str, bool]
+) -> None:
+    with open_client() as client:
+        exchange, sent = user(), request(f"{target.url}/health", **asked)
+        for _ in range(3):
+            send(client, exchange, sent)
+        for _ in range(2):
+            client.keep_next(exchange)
+            send(client, exchange, sent)
+            assert exchange.headers["content-type"] == "application/json"
+            assert exchange.body == b'{"status": "ok"}'

@@ -196,6 +196,12 @@ def test_a_suite_that_is_wrong_anywhere_still_tells_its_secrets(suite):
     assert Masker(written_secrets(suite, Scope())).text(f"'{HIDDEN}' is wrong") == "'***' is wrong"
 
 
+def test_the_kind_of_authentication_and_the_user_are_no_secrets_of_a_suite_that_is_wrong():
+    suite = {"tests": [{"auth": {"type": "basic", "username": "adalovelace", "password": HIDDEN}}]}
+    masker = Masker(written_secrets(suite, Scope()))
+    assert masker.text(f"basic adalovelace {HIDDEN}") == "basic adalovelace ***"
+
+
 def test_conditions_that_say_nothing_of_a_secret_stay_in_the_effective_suite():
     suite = suite_of(expect={"json": {"$.token": {"length": 36, "matches": HIDDEN}, "$.n": {"min": 3}}})
     text = effective_suite(suite, Masker.for_suite(suite))

@@ -1,0 +1,91 @@
+"""What is kept of a failing exchange: nothing that was secret in it."""
+
+import base64
+
+import pytest
+
+from perfcore.engine.failure_samples import BODY_KEPT, FailureSampler
+from perfcore.engine.scenario import Scenario
+from perfcore.engine.transport import Exchange, Request
+from perfcore.metrics.outcomes import CODE
+from perfcore.suite.secrets import Masker
+from perfcore.suite.test_suite import TestSuite
+
+SECRET = "k9Vx/Lp+2Qm=Zt7e"
+
+
+class NoTransport:
+    """Asked for nothing but to keep the next answer."""
+
+    def keep_next(self, exchange: Exchange) -> None:
+        pass
+
+    def location(self, exchange: Exchange) -> None:
+        return None
+
+
+def sample_of(
+    headers=(), body=b"", given=None, error="expectation:body", explanation="it is wrong", secrets=()
+):
+    """The sample of one exchange that sent these header lines and was given this."""
+    suite = TestSuite(name="S", base_url="http://h", tests=[{"name": "A", "endpoint": "/"}])
+    exchange = Exchange(1, 0, None)
+    exchange.request = Request(
+        Scenario(suite, suite.tests[0], 0, 1).settings, "http://h/", list(headers), None
+    )
+    exchange.status, exchange.error = 500, CODE[error]
+    exchange.headers, exchange.body = given or {"x": "y"}, body
+    sent = []
+    FailureSampler(Masker(secrets), NoTransport(), 0, sent.append).note(exchange, explanation)
+    return sent[0]["failure"]["sample"]
+
+
+@pytest.mark.parametrize(
+    "line", [f"Authorization: Bearer {SECRET}", f"X-Api-Key: {SECRET}", f"Cookie: a=b; sid={SECRET}"]
+)
+def test_what_was_sent_as_a_credential_is_masked_in_the_body_that_repeats_it(line):
+    body = f"you said {SECRET}, {base64.b64encode(b'..' + SECRET.encode()).decode()}".encode()
+    assert sample_of([line], body)["body"] == "you said ***, ***"
+
+
+def test_a_session_that_the_server_gives_is_masked_in_the_body_too():
+    given = {"set-cookie": f"theme={SECRET}; Path=/", "content-type": "text/plain"}
+    sample = sample_of(given=given, body=f"hello {SECRET}".encode())
+    assert sample["body"] == "hello ***"
+    assert sample["headers"] == {"set-cookie": "***", "content-type": "text/plain"}
+
+
+@pytest.mark.parametrize("kept", range(4, len(SECRET)))
+def test_a_secret_across_the_end_of_what_is_kept_leaves_nothing(kept):
+    body = b"." * (BODY_KEPT - kept) + SECRET.encode() + b"....."
+    assert sample_of(body=body, secrets=[SECRET])["body"] == "." * (BODY_KEPT - kept) + "***"
+
+
+def test_a_secret_that_a_broken_connection_cuts_leaves_nothing():
+    sample = sample_of(body=b"x " + SECRET[:9].encode(), error="truncated", secrets=[SECRET])
+    assert sample["body"] == "x ***"
+
+
+def test_a_header_that_the_server_cut_leaves_nothing():
+    given = {"etag": f"x {SECRET[:9]}", "location": f"/x/{SECRET[:9]}"}
+    assert sample_of(given=given, secrets=[SECRET])["headers"] == {"etag": "x ***", "location": "/x/***"}
+
+
+def test_a_text_of_libcurls_that_ends_in_a_secret_leaves_nothing():
+    text = "x" * 240 + " " + SECRET[:9]
+    assert sample_of(error="refused", explanation=text, secrets=[SECRET])["detail"] == "x" * 240 + " ***"
+
+
+def test_a_message_that_quotes_the_beginning_of_a_secret_leaves_nothing():
+    text = f"header ETag is 'x', expected '{SECRET[:9]}…' in it"
+    assert (
+        sample_of(explanation=text, secrets=[SECRET])["detail"] == "header ETag is 'x', expected '***…' in it"
+    )
+
+
+def test_a_redirect_shows_no_token_that_the_server_put_into_it():
+    text = "302 → https://u:p@h/next?access_token=abc&x=1; set follow_redirects: true"
+    assert (
+        sample_of(explanation=text)["detail"]
+        == "302 → https://***@h/next?access_token=***&x=1; set follow_redirects: true"
+    )
