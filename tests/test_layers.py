@@ -50,6 +50,8 @@ OWNERS = {
         (
             "engine/http_client.py",
             "engine/curl_handle.py",
+            "engine/curl_options.py",
+            "engine/transfer_figures.py",
             "engine/wire_client.py",
             "engine/libcurl_features.py",
         ),

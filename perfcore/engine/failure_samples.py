@@ -73,6 +73,9 @@ class FailureSampler:
             location = self._transport.location(exchange)
             if location:
                 headers["location"] = location
+        request = exchange.request
+        if request is not None and request.settings.follow_redirects and "location" in headers:
+            return f"{exchange.status} → {headers['location']}; only http and https are followed"
         broken = exchange.load.expectation.first_broken(exchange.status, headers, b"", 0.0)
         return broken[1] if broken else ""
 

@@ -25,15 +25,22 @@ class NoTransport:
 
 
 def sample_of(
-    headers=(), body=b"", given=None, error="expectation:body", explanation="it is wrong", secrets=()
+    headers=(),
+    body=b"",
+    given=None,
+    error="expectation:body",
+    explanation="it is wrong",
+    secrets=(),
+    status=500,
+    **keys,
 ):
     """The sample of one exchange that sent these header lines and was given this."""
-    suite = TestSuite(name="S", base_url="http://h", tests=[{"name": "A", "endpoint": "/"}])
+    suite = TestSuite(name="S", base_url="http://h", tests=[{"name": "A", "endpoint": "/", **keys}])
     exchange = Exchange(1, 0, None)
     exchange.request = Request(
         Scenario(suite, suite.tests[0], 0, 1).settings, "http://h/", list(headers), None
     )
-    exchange.status, exchange.error = 500, CODE[error]
+    exchange.status, exchange.error = status, CODE[error]
     exchange.headers, exchange.body = given or {"x": "y"}, body
     sent = []
     FailureSampler(Masker(secrets), NoTransport(), 0, sent.append).note(exchange, explanation)
@@ -89,3 +96,14 @@ def test_a_redirect_shows_no_token_that_the_server_put_into_it():
         sample_of(explanation=text)["detail"]
         == "302 → https://***@h/next?access_token=***&x=1; set follow_redirects: true"
     )
+
+
+def test_a_redirect_that_is_not_of_http_says_why_it_was_not_followed():
+    sample = sample_of(
+        given={"location": "ftp://h/x"},
+        error="expectation:status",
+        explanation="",
+        status=302,
+        follow_redirects=True,
+    )
+    assert sample["detail"] == "302 → ftp://h/x; only http and https are followed"
