@@ -19,7 +19,7 @@ _GAUGES = 4
 FOLDED_BLOCKS = 0
 _WORKER_HEADER = 4
 # Words of the run, before the workers'.
-STOP = 0
+STOP, NEXT_SLOT = range(2)
 _RUN_HEADER = 4
 
 
@@ -36,6 +36,11 @@ class RunMemory:
         self.accumulators = [
             MetricsCollector(tests, np.frombuffer(memory, np.int64)) for memory in self._accumulator_memory
         ]
+
+    @property
+    def rate_words(self) -> memoryview:
+        """One word for the instants of a rate that all workers share."""
+        return self._words[NEXT_SLOT : NEXT_SLOT + 1]
 
     @property
     def stop_requested(self) -> bool:
