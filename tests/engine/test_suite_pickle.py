@@ -75,6 +75,38 @@ def test_a_suite_with_everything_arrives_whole(tmp_path: Path) -> None:
     assert check.broken_by({"a": [0]}) is not None
 
 
+EVERY_OPTION = """
+test_suite:
+  name: s
+  base_url: http://h
+  limits: {max_rate: 100/s, max_users: 50, max_duration: 1m, abort_on_error_rate: 50%}
+  defaults: {cookies: true, follow_redirects: true, max_redirects: 3, compressed: true}
+  tests:
+    - {name: digest, endpoint: /a, auth: {type: digest, username: u, password: p}, percentiles: [75], retries: 2,
+       retry_on: [connect, 5xx], retry_backoff: 1s, http_version: 1.1}
+    - {name: aws, endpoint: /a, auth: {type: aws_sigv4, access_key: a, secret_key: s, region: r, service: x}}
+    - {name: files, endpoint: /a, method: POST, multipart: {fields: {a: [b, c]}, files: {f: body.txt}}}
+    - {name: way, endpoint: /a, resolve: {h: 127.0.0.1}, dns: {select: round_robin}, local_addresses: [127.0.0.2],
+       preconnect: true}
+    - {name: proxy, endpoint: /a, proxy: "http://u:p@127.0.0.1:3128", expect: {body_matches: 'a+b', status: [200, 3xx]}}
+    - {name: socket, endpoint: /a, unix_socket: some.sock, tls: {verify: false}, think_time: {min: 1ms, max: 2ms}}
+"""
+
+
+def test_every_option_of_a_request_arrives(tmp_path: Path) -> None:
+    (tmp_path / "body.txt").write_text("content")
+    path = tmp_path / "suite.yaml"
+    path.write_text(EVERY_OPTION)
+    suite = load_suite(path)
+    copy = arrived(suite)
+    masker = Masker.for_suite(suite)
+    assert effective_suite(copy, masker) == effective_suite(suite, masker)
+    assert copy.limits == suite.limits
+    for case, original in zip(copy.tests, suite.tests, strict=True):
+        for field in TestCase.model_fields:
+            assert getattr(case, field) == getattr(original, field), field
+
+
 def test_names_are_looked_up_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FROM_ENVIRON", "e")
     (tmp_path / "token").write_text("f\n")
