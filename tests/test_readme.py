@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from target_process import TargetProcess, running_target
 
 from perfcore.suite.config_loader import load_suite
+from perfcore.suite.test_case import TestCase
 from perfcore.target.routes import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +28,7 @@ def blocks(language: str) -> list[str]:
     return [text for name, text in found if name == language]
 
 
-SUITE, *PARTS_OF_A_TEST = blocks("yaml")
+SUITE, *PARTS_OF_A_TEST, OPTIONS, LIMITS = blocks("yaml")
 COMMANDS = [line.partition(" #")[0].strip() for block in blocks("") for line in block.splitlines()]
 
 
@@ -75,9 +77,36 @@ def test_the_suite_is_right() -> None:
 
 @pytest.mark.parametrize("part", PARTS_OF_A_TEST)
 def test_what_a_test_may_have_instead_of_iterations_is_right(part: str) -> None:
-    text = SUITE.replace("      iterations: 100\n", part)
-    assert text != SUITE
-    load_suite("-", stdin=text.encode(), environ={"TOKEN": "x"})
+    suite = SUITE.replace("      iterations: 100\n", part)
+    load_suite("-", stdin=suite.encode(), environ={"TOKEN": "x"})
+
+
+@pytest.mark.parametrize("key", sorted(yaml.safe_load(OPTIONS)))
+def test_what_a_request_may_be_is_right_key_by_key(key: str, tmp_path: Path) -> None:
+    for name in ("cat.png", "ca.pem", "client.pem", "client.key"):
+        (tmp_path / name).write_text("content")
+    value = yaml.safe_load(OPTIONS)[key]
+    more = {"retries": 1} if key.startswith("retry_") else {}
+    test = {"name": "a", "endpoint": "/a", "method": "POST", key: value, **more}
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        yaml.safe_dump({"test_suite": {"name": "s", "base_url": "https://api.example.com", "tests": [test]}})
+    )
+    load_suite(path, variables={"PASSWORD": "p"})
+
+
+def test_the_keys_of_a_request_that_have_no_other_place_are_in_the_readme() -> None:
+    elsewhere = yaml.safe_load(f"{PARTS_OF_A_TEST[0]}{PARTS_OF_A_TEST[1]}").keys() | {
+        "name", "endpoint", "method", "headers", "description", "tags", "iterations", "parallel_users",
+        "graceful_stop", "percentiles",
+    }  # fmt: skip
+    told = re.findall(r"\b[a-z_]+(?=:)", OPTIONS)
+    assert set(TestCase.yaml_keys()) - elsewhere - set(told) == set()
+
+
+def test_the_limits_are_right() -> None:
+    suite = SUITE.replace("  tests:\n", f"{LIMITS}  tests:\n", 1)
+    assert load_suite("-", stdin=suite.encode(), environ={"TOKEN": "x"}).limits.max_users == 500
 
 
 def test_there_are_a_suite_and_two_parts_of_one() -> None:
@@ -134,4 +163,4 @@ def test_the_python_example_works(folder: Path, target: TargetProcess) -> None:
 
 def test_every_route_of_the_target_is_listed() -> None:
     table = README[README.index("| route |") : README.index("## From Python")]
-    assert list(dict.fromkeys(re.findall(r"`/(\w+)[^`|]*`(?=[,`/\w ]* \|)", table))) == list(ROUTES)
+    assert list(dict.fromkeys(re.findall(r"`/([\w-]+)[^`|]*`(?=[,`/\w ]* \|)", table))) == list(ROUTES)
