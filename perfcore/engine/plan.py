@@ -104,6 +104,7 @@ class RunPlan:
             "base_url": masker.url(suite.base_url),
             "mode": suite.mode,
             "workers": self.workers,
+            "limits": list(limit_details(suite.limits)),
             "effective_suite": effective_suite(suite, masker),
             "tests": [
                 {
@@ -111,7 +112,7 @@ class RunPlan:
                     "key": plan.case.key,
                     "request": request_line(plan.case, masker),
                     "load": plan.sentence,
-                    "details": [masker.text(text) for text in (*plan.details, *limit_details(suite.limits))],
+                    "details": [masker.text(text) for text in plan.details],
                     "notes": plan.notes,
                     "requests": plan.requests,
                     "duration_s": plan.duration_s,

@@ -13,6 +13,7 @@ def write_plan(plan: Mapping[str, Any], stream: TextIO) -> None:
     lines = [
         printable(plan["test_suite"]),
         f"  {printable(plan['base_url'])} · {plan['mode']} · {workers} worker{'s' if workers != 1 else ''}",
+        *(f"  {limit}" for limit in plan["limits"]),
         "",
     ]
     for test in plan["tests"]:

@@ -169,22 +169,22 @@ def test_details_of_the_plan_say_what_else_the_suite_asks_for(keys, details):
     assert plan_run(TestSuite.of(case), 1).cases[0].details == details
 
 
-def test_limits_of_the_suite_stand_with_every_test() -> None:
+def test_limits_of_the_suite_stand_above_the_tests() -> None:
     limits = {"max_rate": "2k/s", "max_users": 5, "max_duration": "10m", "abort_on_error_rate": "50%"}
     suite = suite_of(case("one"), case("two", pacing=1), limits=limits)
-    one, two = plan_run(suite, 1).document(suite, Masker())["tests"]
-    assert one["details"] == [
+    plan = plan_run(suite, 1).document(suite, Masker())
+    assert plan["limits"] == [
         "at most 2,000 requests/s over all tests (limits.max_rate)",
         "the run ends after 10m at the latest (limits.max_duration)",
         "the run ends when 50% of the last 10s have failed (limits.abort_on_error_rate)",
     ]
-    assert two["details"] == ["pacing 1s", *one["details"]]
+    assert [test["details"] for test in plan["tests"]] == [[], ["pacing 1s"]]
 
 
 def test_a_rate_below_one_a_second_is_told_as_it_is() -> None:
     suite = suite_of(case(), limits={"max_rate": "30/m"})
-    (test,) = plan_run(suite, 1).document(suite, Masker())["tests"]
-    assert test["details"] == ["at most 0.5 requests/s over all tests (limits.max_rate)"]
+    plan = plan_run(suite, 1).document(suite, Masker())
+    assert plan["limits"] == ["at most 0.5 requests/s over all tests (limits.max_rate)"]
 
 
 @pytest.mark.parametrize(

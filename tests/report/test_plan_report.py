@@ -29,6 +29,7 @@ def shown(*tests: dict[str, Any], mode: str = "sequential") -> list[str]:
         "base_url": "http://h",
         "mode": mode,
         "workers": 2,
+        "limits": ["at most 5 requests/s over all tests"],
         "effective_suite": "test_suite:\n  name: S\n",
         "tests": list(tests),
     }
@@ -74,3 +75,7 @@ def test_details_stand_below_the_load_and_are_no_commands_to_the_terminal() -> N
     lines = shown(planned(1, details=["ramp-up 10s", "think time\x1b[2J 1s"]))
     at = lines.index("  closed model: 1 user")
     assert lines[at + 1 : at + 3] == ["  ramp-up 10s", "  think time\\x1b[2J 1s"]
+
+
+def test_the_limits_of_the_suite_stand_at_the_top() -> None:
+    assert shown(planned(1))[2] == "  at most 5 requests/s over all tests"
