@@ -7,12 +7,13 @@ door at which other units are turned into those. Every parser raises ValueError 
 import math
 import re
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|ns|s|m|h|d)")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|us|µs|ns|s|m|h|d)", re.ASCII)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
-_COUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([kM]?)")
+_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_COUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([kM]?)", re.ASCII)
 _COUNT_FACTOR = {"": 1, "k": 1_000, "M": 1_000_000}
-_RATE = re.compile(r"(\d+(?:\.\d*)?[kM]?|\.\d+[kM]?)(?:/(s|m|min|h))?")
+_RATE = re.compile(r"(\d+(?:\.\d*)?[kM]?|\.\d+[kM]?)(?:/(s|m|min|h))?", re.ASCII)
+_LONGEST_QUOTED = 60
 _RATE_SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -21,7 +22,7 @@ def parse_duration(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(_duration_message(value))
     if isinstance(value, int | float):
-        seconds = float(value)
+        seconds = _as_float(value)
     else:
         text = value.strip()
         if _NUMBER.fullmatch(text):
@@ -36,13 +37,30 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
+def _as_float(number: int | float) -> float:
+    """Infinity for a whole number that is too large for a float."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _cut(value: object) -> str:
+    """The value as a message shows it; of a huge number Python refuses the digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_QUOTED else text[: _LONGEST_QUOTED - 1] + "…"
+
+
 def _duration_message(value: object) -> str:
-    return f"{value!r} is not a duration; write 30 (seconds), 30s, 500ms, 1m30s or 1h"
+    return f"{_cut(value)} is not a duration; write 30 (seconds), 30s, 500ms, 1m30s or 1h"
 
 
 def parse_count(value: object) -> int:
     """A whole number, from an int or from text like `200`, `1k`, `1.5M`."""
-    message = f"{value!r} is not a count; write a whole number such as 200, 10k or 1M"
+    message = f"{_cut(value)} is not a count; write a whole number such as 200, 10k or 1M"
     if isinstance(value, bool):
         raise ValueError(message)
     if isinstance(value, int):
@@ -62,13 +80,14 @@ def parse_count(value: object) -> int:
 
 def parse_rate(value: object) -> float:
     """Events per second, from a number or from text like `500/s`, `30/m`, `2k/s`."""
-    message = f"{value!r} is not a rate; write 500/s, 30/m or 1.5/s"
+    message = f"{_cut(value)} is not a rate; write 500/s, 30/m or 1.5/s"
     if isinstance(value, bool):
         raise ValueError(message)
     if isinstance(value, int | float):
-        if not math.isfinite(value) or value < 0:
+        rate = _as_float(value)
+        if not math.isfinite(rate) or rate < 0:
             raise ValueError(message)
-        return float(value)
+        return rate
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(message)
@@ -132,7 +151,8 @@ def format_bytes(size: float) -> str:
     raise AssertionError("unreachable: the last unit takes every size")
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKMGT]?)(i?)B?")
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKMGT]?)(i?)B?", re.ASCII)
+_LARGEST_SIZE = 2**60
 _SIZE_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -140,6 +160,9 @@ def parse_size(value: str) -> int:
     """Bytes, from text like `500MB` (decimal), `2GiB` (binary) or `1048576`."""
     match = _SIZE.fullmatch(value.strip())
     if match is None:
-        raise ValueError(f"{value!r} is not a size; write 500MB, 2GiB or a number of bytes")
+        raise ValueError(f"{_cut(value)} is not a size; write 500MB, 2GiB or a number of bytes")
     base = 1024 if match.group(3) else 1000
-    return int(float(match.group(1)) * base ** _SIZE_POWER[match.group(2).upper()])
+    size = float(match.group(1)) * base ** _SIZE_POWER[match.group(2).upper()]
+    if size > _LARGEST_SIZE:
+        raise ValueError(f"{_cut(value)} is a larger size than any disk has")
+    return int(size)

@@ -9,6 +9,8 @@ from typing import TextIO
 from perfcore.errors import NotSavedError, PerfcoreError, SuiteError
 from perfcore.report.printable import printable
 
+OUT_OF_MEMORY = "there is not enough memory; free some, or raise the limit that is set for it (ulimit -v)"
+
 
 def tell(error: PerfcoreError) -> None:
     """One line on stderr; a suite's mistakes one line each, in the form that editors understand."""
@@ -21,11 +23,26 @@ def warn(text: str) -> None:
 
 
 def _write(lines: Sequence[str]) -> None:
+    if sys.stderr is None:  # closed by whoever started this; print would take stdout in its place
+        return
     for line in lines:
         try:
             print(printable(line), file=sys.stderr)
         except (OSError, ValueError):
             return
+
+
+def write_utf8(stream: TextIO, text: str) -> None:
+    """Text that programs read: the same bytes whatever the encoding of the terminal."""
+    stream.flush()
+    binary = getattr(stream, "buffer", None)
+    if binary is None:
+        stream.write(text)
+    else:
+        left = memoryview(text.encode())
+        while left:  # with PYTHONUNBUFFERED a write to a full pipe takes a part
+            left = left[binary.write(left) or 0 :]
+        binary.flush()
 
 
 @contextmanager

@@ -8,32 +8,29 @@ twin (PERFCORE_ and the option's name) stands in for what was not.
 import argparse
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from perfcore._version import __version__
+from perfcore.cli.foreign_options import foreign_answer
 from perfcore.errors import UsageError
 
-COMMANDS = ("run", "validate", "schema", "target")
+COMMANDS = ("run", "validate", "schema", "clean", "target")
 # Variables of perfcore's that are no option's twin: one of its own tests.
 _OTHER_VARIABLES = frozenset({"PERFCORE_REQUIRE_DEBIAN"})
+# Secrets are not so short; longer words that follow an option which nobody knows may be its value.
+_LONGEST_TOLD = 3
+_MOST_DIGITS = 18  # int() refuses thousands of them in words of its own
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
-# Options that users know from other tools or that a later version brings: what to say to them.
-_ELSEWHERE = {
-    "-w": "the number of worker processes is --procs N",
-    "-t": "the number of worker processes is --procs N",
-    "--threads": "the number of worker processes is --procs N",
-    "--workers": "the number of worker processes is --procs N",
-    "-e": "a variable is --var NAME=VALUE, an environment of the suite --env NAME",
-    "--config": "the suite is the argument itself: perfcore suite.yaml",
-    "-f": "the suite is the argument itself: perfcore suite.yaml",
-}
-_NOT_YET = (
-    "-c", "-n", "-d", "-z", "-r", "-H", "-m", "-X", "-b", "-k", "-o", "--out", "--threshold", "--strict",
-    "--engine", "--live", "--no-spin", "--debug-once", "--print-suite",
-)  # fmt: skip
+# More are a slip, and would starve each other of memory long before they are started.
+MOST_PROCS = 1024
+HIGHEST_SEED = 2**63 - 1
+# A complaint stays a line however long the value is that it quotes.
+_LONGEST_QUOTED = 60
+_LONGEST_COMPLAINT = 400
 
 
 @dataclass(frozen=True)
@@ -60,32 +57,57 @@ class Option:
         several = f"; repeatable, in {self.twin} one a line" if self.kind == "list" else ""
         return f"{self.help}{several} [{self.twin}]"
 
+    def read(self, text: str) -> Any:
+        """The value of a text that was given. Raises ArgumentTypeError."""
+        if not text:
+            raise argparse.ArgumentTypeError("is empty")
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{_quoted(text)} cannot be read") from None
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_QUOTED else text[: _LONGEST_QUOTED - 1] + "…")
+
+
+def _whole_number(text: str, highest: int) -> int | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(highest))
+    return int(text) if is_number and int(text) <= highest else None
+
 
 def _procs(text: str) -> int | str:
-    if text == "auto":
-        return text
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; give 1 or more, or auto")
-    return int(text)
+    number = _whole_number(text, MOST_PROCS)
+    if text != "auto" and not number:
+        raise argparse.ArgumentTypeError(
+            f"{_quoted(text)} is not a number of processes; give 1 to {MOST_PROCS:,}, or auto"
+        )
+    return number or text
 
 
 def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a seed; give a whole number from 0")
-    return int(text)
+    number = _whole_number(text, HIGHEST_SEED)
+    if number is None:
+        raise argparse.ArgumentTypeError(
+            f"{_quoted(text)} is not a seed; give a whole number from 0 to {HIGHEST_SEED}"
+        )
+    return number
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        # It may be the value of a secret, whose name was forgotten or ends in a space.
+        told = repr(text) if len(text) <= _LONGEST_TOLD else "what was given"
+        raise argparse.ArgumentTypeError(f"{told} is not NAME=VALUE")
     return name, value
 
 
 def _environment_name(text: str) -> str:
     if "=" in text:
+        name = text.partition("=")[0]
         raise argparse.ArgumentTypeError(
-            f"{text!r}: that is --var NAME=VALUE; --env names an environment of the suite"
+            f"{_quoted(name + '=…')}: that is --var NAME=VALUE; --env names an environment of the suite"
         )
     return text
 
@@ -99,11 +121,34 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _number_to_keep(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(
+            f"{_quoted(text)} is not a number of results; give a whole number from 0"
+        )
+    return int(text)
+
+
+def _age(text: str) -> float:
+    from perfcore.units import parse_duration
+
+    # 30 would be seconds everywhere else, and whoever types it here means days.
+    if text.strip()[-1:].isalpha():
+        try:
+            return parse_duration(text)
+        except ValueError:
+            pass
+    raise argparse.ArgumentTypeError(
+        f"{_quoted(text)} is not an age; give a number and its unit: 30d, 12h or 1d12h"
+    )
+
+
 _SUITE_OPTIONS = (
     Option(("--env",), "use this environment of the suite", metavar="NAME", parse=_environment_name),
     Option(("--var",), "a value for ${NAME}, before all others", "list", "NAME=VALUE", parse=_pair),
     Option(("--only",), "run this test alone (its name or result key)", "list", "NAME"),
 )
+_RESULTS_DIR = Option(("--results-dir",), "where results are kept (default: results)", metavar="DIR")
 RUN_OPTIONS = (
     Option(
         ("--procs",),
@@ -119,7 +164,7 @@ RUN_OPTIONS = (
         metavar="N",
         parse=_seed,
     ),
-    Option(("--results-dir",), "where results are kept (default: results)", metavar="DIR"),
+    _RESULTS_DIR,
     Option(("--samples",), "keep one row a request in samples.npy beside the result", "flag"),
     Option(
         ("--samples-limit",),
@@ -134,6 +179,17 @@ RUN_OPTIONS = (
 )
 VALIDATE_OPTIONS = _SUITE_OPTIONS[:2]
 SCHEMA_OPTIONS = (Option(("--result",), "the schema of results.json in place of the suite's", "flag"),)
+CLEAN_OPTIONS = (
+    _RESULTS_DIR,
+    Option(("--keep",), "keep the N newest results", metavar="N", parse=_number_to_keep),
+    Option(
+        ("--older-than",),
+        "remove results that are older; with --keep, what neither keeps",
+        metavar="AGE",
+        parse=_age,
+    ),
+    Option(("--dry-run",), "list what would be removed, and remove nothing", "flag"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -144,8 +200,62 @@ class Parser(argparse.ArgumentParser):
 
     _manpage: tuple[Mapping[str, str], ...] | list[Mapping[str, str]] = ()
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, but a word that may be a secret is not told when it is one too many."""
+        options, surplus = self.parse_known_args(args, namespace)
+        if surplus:
+            told = " ".join(_told_surplus(surplus, list(args or ())))
+            self.error(f"unrecognized arguments: {told}{_surplus_hint(surplus, options.command)}")
+        return options
+
     def error(self, message: str) -> NoReturn:
+        if len(message) > _LONGEST_COMPLAINT:
+            message = message[: _LONGEST_COMPLAINT - 1] + "…"
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # Help and version; argparse keeps silent about a disk that is full.
+        from perfcore.cli.messages import output
+
+        with output() as stdout:
+            stdout.write(message)
+
+
+class _Once(argparse.Action):
+    """Stores a value; a second one is a mistake, because one of the two would be dropped unseen."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, flag: Any = None
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise argparse.ArgumentError(self, "is given twice; give it once")
+        setattr(namespace, self.dest, values)
+
+
+def _surplus_hint(surplus: Sequence[str], command: str) -> str:
+    """Which option was meant, when it is one of this command's or has the same name in another."""
+    flag = next((word.partition("=")[0] for word in surplus if word.startswith("--")), "")
+    own = [option.flags[-1] for option in _options_of(command)]
+    close = difflib.get_close_matches(flag[:_LONGEST_QUOTED], own, n=1, cutoff=0.75)
+    if close:
+        return f"; did you mean {close[0]}?"
+    others = [other for other in COMMANDS if any(flag in option.flags for option in _options_of(other))]
+    return f"; that is an option of perfcore {others[0]}" if others else ""
+
+
+def _told_surplus(surplus: Sequence[str], arguments: Sequence[str]) -> Iterator[str]:
+    """The words that are too many: of options the name alone, of what comes after an option only what is short."""
+    first_option = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    for word in surplus:
+        if word.startswith("-"):
+            flag, equals, _ = word.partition("=")
+            if not word.startswith("--") and len(word) > 2:
+                yield f"{word[:2]}…"  # -uNAME:PASSWORD, as curl takes it
+            else:
+                yield f"{flag}=…" if equals else flag
+        else:
+            is_plain = len(word) <= _LONGEST_TOLD or word in arguments[:first_option]
+            yield word if is_plain else "…"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -158,7 +268,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="`perfcore COMMAND --help` tells the options of a command; every option has an environment twin: "
         "PERFCORE_PROCS for --procs. Exit codes: 0 passed, 2 wrong command line, 97 a worker was lost, "
         "99 a test had no success at all, 104 the suite is wrong, 105 interrupted (result saved), "
-        "106 the result could not be saved, 107 the embedded target or a worker could not be started.",
+        "106 the result could not be saved, or an old one not removed, 107 the embedded target or a worker could "
+        "not be started, 108 ended by a limit.",
         allow_abbrev=False,
     )
     # Its own synopsis would be both forms in one line.
@@ -174,6 +285,7 @@ def build_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "check a suite and tell every mistake in it", VALIDATE_OPTIONS)
     validate.add_argument("suite", metavar="SUITE", nargs="+", help="suite files, - for standard input")
     _command(commands, "schema", "print the JSON Schema of suite files, for editors", SCHEMA_OPTIONS)
+    _command(commands, "clean", "remove old results, and nothing else", CLEAN_OPTIONS)
     target = _command(
         commands, "target", "start the embedded target server, to try a suite against", target_options()
     )
@@ -221,9 +333,9 @@ def _command(
         else:
             parser.add_argument(
                 *option.flags,
-                action="append" if option.kind == "list" else "store",
+                action="append" if option.kind == "list" else _Once,
                 metavar=option.metavar,
-                type=option.parse,
+                type=option.read,
                 default=None,
                 help=text,
             )
@@ -242,30 +354,43 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
         _answer_wrong_command(parser, arguments)
     _answer_foreign_options(command, arguments[1:])
     options = parser.parse_args(arguments)
-    if command == "run" and options.suite.startswith(("http://", "https://")):
+    suites = getattr(options, "suite", [])
+    if "" in ([suites] if isinstance(suites, str) else suites):
+        raise UsageError(f"the name of the suite is empty; see perfcore {command} --help")
+    if command == "run" and options.suite.lower().startswith(("http://", "https://")):
         raise UsageError(
             "a URL in place of a suite is not supported yet; write a suite file "
             "(README, 'Your own API, in five minutes')"
         )
     _warn_of_unknown_variables(environ)
+    given = {option.name for option in _options_of(command) if getattr(options, option.name) is not None}
     for option in _options_of(command):
-        if getattr(options, option.name) is None:
+        if option.name not in given:
             setattr(options, option.name, _from_environment(option, environ))
+    if command == "run":
+        _check_combinations(options, given)
     return options
+
+
+def _check_combinations(options: argparse.Namespace, given: set[str]) -> None:
+    """Options that cannot be meant together; what the environment says goes for many runs and is no mistake."""
+    if "samples_limit" in given and not options.samples:
+        raise UsageError("--samples-limit has no effect without --samples")
+    if {"json", "dry_run"} <= given:
+        raise UsageError("--json prints the result, and with --dry-run there is none; give one of them")
 
 
 def _answer_foreign_options(command: str, arguments: list[str]) -> None:
     if command != "run":
         return
-    for argument in arguments:
+    take_a_value = {option.flags[-1] for option in RUN_OPTIONS if option.kind != "flag"}
+    for before, argument in pairwise(["", *arguments]):
         if argument == "--":
             return
-        # -w=4, --threads=4 and -w4.
-        flag = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
-        if flag in _ELSEWHERE:
-            raise UsageError(f"{flag} is not an option of perfcore: {_ELSEWHERE[flag]}")
-        if flag in _NOT_YET:
-            raise UsageError(f"{flag} is not supported yet")
+        if before in take_a_value:
+            continue
+        if answer := foreign_answer(argument):
+            raise UsageError(answer)
 
 
 def _answer_wrong_command(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
@@ -277,7 +402,7 @@ def _answer_wrong_command(parser: argparse.ArgumentParser, arguments: list[str])
     if surplus and not surplus[0].startswith("-"):
         close = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
-        raise UsageError(f"{word!r} is no command and no file; {hint}")
+        raise UsageError(f"{_quoted(word)} is no command and no file; {hint}")
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
@@ -295,7 +420,12 @@ def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
 def _options_of(command: str) -> tuple[Option, ...]:
     if command == "target":
         return target_options()
-    return {"run": RUN_OPTIONS, "validate": VALIDATE_OPTIONS, "schema": SCHEMA_OPTIONS}.get(command, ())
+    return {
+        "run": RUN_OPTIONS,
+        "validate": VALIDATE_OPTIONS,
+        "schema": SCHEMA_OPTIONS,
+        "clean": CLEAN_OPTIONS,
+    }.get(command, ())
 
 
 def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:
@@ -304,11 +434,11 @@ def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:
     if option.kind == "flag":
         lowered = (text or "").strip().lower()
         if lowered not in _TRUE | _FALSE:
-            raise UsageError(f"{option.twin}: {text!r} is neither yes nor no; write 1 or 0")
+            raise UsageError(f"{option.twin}: {_quoted(text or '')} is neither yes nor no; write 1 or 0")
         return lowered in _TRUE
     try:
         if option.kind == "list":
-            return [option.parse(line) for line in (text or "").splitlines() if line]
-        return option.parse(text) if text else option.default
+            return [option.read(line) for line in (text or "").splitlines() if line]
+        return option.read(text) if text else option.default
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"{option.twin}: {error}") from None

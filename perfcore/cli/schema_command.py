@@ -4,7 +4,7 @@ import argparse
 
 import orjson
 
-from perfcore.cli.messages import output
+from perfcore.cli.messages import output, write_utf8
 from perfcore.errors import ExitCode
 from perfcore.report.result_schema import result_schema
 from perfcore.suite.schema import json_schema
@@ -17,5 +17,5 @@ def run(options: argparse.Namespace) -> int:
         else orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode() + "\n"
     )
     with output() as stdout:
-        stdout.write(text)
+        write_utf8(stdout, text)
     return ExitCode.PASSED

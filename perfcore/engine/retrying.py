@@ -37,9 +37,9 @@ class EarlierTries:
     """What the tries of a request before the one under way came to."""
 
     __slots__ = (
+        "_own",
         "attempts",
         "connections",
-        "_own",
         "first_issued_ns",
         "flags",
         "received_bytes",

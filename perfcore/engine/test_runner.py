@@ -20,6 +20,7 @@ from typing import Literal
 from perfcore.engine.fresh_interpreter import FreshInterpreter, process_has_one_thread
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.run_document import started_at
+from perfcore.engine.runner_arguments import check_run_arguments, check_runner_arguments
 from perfcore.engine.suite_run import RunOrder, RunOutcome, SuiteRun
 from perfcore.engine.supervisor import now
 from perfcore.errors import NotSavedError, UsageError
@@ -58,16 +59,16 @@ class TestRunner:
         command_line: Sequence[str] = (),
         own_process: bool = False,
     ) -> None:
-        if procs != "auto" and (isinstance(procs, bool) or not isinstance(procs, int) or procs < 1):
-            raise UsageError(f"procs: {procs!r} is not a number of processes; give 1 or more, or 'auto'")
-        if samples and results_dir is None:
-            raise UsageError("samples need a results_dir to be kept in")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise UsageError(f"seed: {seed!r} is not a seed; give a whole number from 0")
-        if isinstance(samples_limit, bool) or not isinstance(samples_limit, int) or samples_limit < 0:
-            raise UsageError(f"samples_limit: {samples_limit!r} is not a number of bytes")
-        if results_dir is not None and not isinstance(results_dir, str | Path):
-            raise UsageError(f"results_dir: {results_dir!r} is not the path of a directory")
+        check_runner_arguments(
+            procs=procs,
+            results_dir=results_dir,
+            seed=seed,
+            samples=samples,
+            samples_limit=samples_limit,
+            on_progress=on_progress,
+            command_line=command_line,
+            own_process=own_process,
+        )
         self.workers = usable_cores() if procs == "auto" else procs
         self._logger = None if results_dir is None else ResultsLogger(Path(results_dir))
         self._seed = secrets.randbits(32) if seed is None else seed
@@ -96,6 +97,7 @@ class TestRunner:
         if not self._one_at_a_time.acquire(blocking=False):
             raise UsageError("this TestRunner is running; give a second thread a TestRunner of its own")
         try:
+            check_run_arguments(what, env, variables)
             suite = as_suite(what, env, variables or {})
             with _first_interrupt_stops(self):
                 return self._run(suite)
@@ -201,13 +203,8 @@ def as_suite(
     what: TestCase | TestSuite | str | Path, env: str | None, variables: Mapping[str, str]
 ) -> TestSuite:
     """The checked suite that any argument of `TestRunner.run` stands for."""
-    if isinstance(what, TestCase):
-        suite = TestSuite.of(what)
-    elif isinstance(what, TestSuite):
-        suite = what
-    elif isinstance(what, str | Path):
+    if isinstance(what, str | Path):
         return load_suite(what, env=env, variables=variables, lacks=lacks)
-    else:
-        raise UsageError(f"{what!r} cannot be run; give a TestCase, a TestSuite or the path of a suite file")
+    suite = TestSuite.of(what) if isinstance(what, TestCase) else what
     suite.check(lacks)
     return suite

@@ -38,7 +38,14 @@ from perfcore.suite.suite_source import bounded, read_path, read_standard_input
 from perfcore.suite.test_case import Expectation, TestCase
 from perfcore.suite.test_suite import TestSuite
 from perfcore.suite.text_template import Scope, TemplateError
-from perfcore.suite.yaml_document import Document, Place, UnreadableError, place_after, read_yaml
+from perfcore.suite.yaml_document import (
+    CHARACTERS_A_VALUE,
+    Document,
+    Place,
+    UnreadableError,
+    place_after,
+    read_yaml,
+)
 
 # What the keys of `defaults` come to under all tests, and all texts with their variables: a few lines could ask
 # for gigabytes.
@@ -335,6 +342,9 @@ class _Loader:
 
 
 def _count_values(value: object) -> int:
+    """Values, a long text counted as several."""
+    if isinstance(value, str):
+        return 1 + len(value) // CHARACTERS_A_VALUE
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(_count_values, inner))
 

@@ -41,14 +41,15 @@ def read_path(path: Path) -> bytes:
 
 def read_standard_input() -> bytes:
     """What standard input holds, up to its end, under the same bounds."""
-    if sys.stdin is None:
-        raise SuiteError(["stdin: is closed"])
     try:
-        return read_descriptor(sys.stdin.fileno(), "stdin")
-    except (io.UnsupportedOperation, AttributeError):  # something else was put in its place
-        text = sys.stdin.read(LARGEST_FILE + 1)
-        return bounded(text.encode("utf-8", "surrogatepass"), "stdin")
-    except (OSError, ValueError) as error:
+        descriptor = sys.stdin.fileno()
+    except io.UnsupportedOperation:  # something else was put in its place
+        return bounded(sys.stdin.read(LARGEST_FILE + 1).encode("utf-8", "surrogatepass"), "stdin")
+    except (AttributeError, ValueError):
+        raise SuiteError(["stdin: is closed"]) from None
+    try:
+        return read_descriptor(descriptor, "stdin")
+    except OSError as error:
         raise SuiteError([f"stdin: cannot be read: {_reason(error)}"]) from None
 
 

@@ -28,7 +28,7 @@ from perfcore.suite.mistakes import KeyPath, Mistake, shown
 MOST_VALUES = 100_000
 DEEPEST = 100
 # A text counts as one value more for so many characters, and for each `${`, which is looked up on its own.
-_CHARACTERS_A_VALUE = 500
+CHARACTERS_A_VALUE = 500
 # Python converts 4,300 decimal digits, which are some 3,500 hexadecimal ones.
 _MOST_DIGITS = 3_000
 
@@ -153,7 +153,7 @@ class _Reader:
         before = self._values
         value: object
         if isinstance(event, ScalarEvent):
-            self._count(event, path, len(event.value) // _CHARACTERS_A_VALUE + event.value.count("${"))
+            self._count(event, path, len(event.value) // CHARACTERS_A_VALUE + event.value.count("${"))
             value = self._scalar(event, path)
         elif len(path) >= DEEPEST:
             self._stop(event, path[:3], f"is nested more than {DEEPEST} deep")

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
-from perfcore.cli.parser import COMMANDS, RUN_OPTIONS, SCHEMA_OPTIONS, VALIDATE_OPTIONS, target_options
+from perfcore.cli.parser import (
+    CLEAN_OPTIONS,
+    COMMANDS,
+    RUN_OPTIONS,
+    SCHEMA_OPTIONS,
+    VALIDATE_OPTIONS,
+    target_options,
+)
 from perfcore.target.routes import ROUTES
 
 TOUR = "config/test_config.yaml"
@@ -50,7 +57,7 @@ def suite(tmp_path: Path, server: socket.socket) -> Path:
         ([TOUR, "second.yaml"], "unrecognized arguments: second.yaml"),
         ([TOUR, "--proc", "2"], "unrecognized arguments: --proc"),
         ([TOUR, "--procs"], "argument --procs: expected one argument"),
-        ([TOUR, "--procs", "0"], "'0' is not a number of processes; give 1 or more, or auto"),
+        ([TOUR, "--procs", "0"], "'0' is not a number of processes; give 1 to 1,024, or auto"),
         ([TOUR, "--procs", "٣"], "'٣' is not a number of processes"),
         ([TOUR, "--seed", "-1"], "'-1' is not a seed; give a whole number from 0"),
         ([TOUR, "--samples-limit", "3zz"], "'3zz' is not a size; write 500MB, 2GiB or a number of bytes"),
@@ -141,7 +148,7 @@ def test_a_command_that_does_not_exist_is_taken_for_a_suite() -> None:
         (["Validate", "--var=A=1", TOUR], "'Validate' is no command and no file; did you mean validate?"),
         (
             ["load", TOUR],
-            "'load' is no command and no file; the commands are run, validate, schema, target",
+            "'load' is no command and no file; the commands are run, validate, schema, clean, target",
         ),
     ],
 )
@@ -153,7 +160,7 @@ def test_a_wrong_command_before_a_suite_is_answered_with_the_right_one(
 
 def test_the_help_of_the_target_lists_its_routes() -> None:
     text = perfcore("target", "--help").stdout
-    listed = re.findall(r"^  /(\w+).*  \S", text[text.index("\nroutes:\n") :], re.MULTILINE)
+    listed = re.findall(r"^  /([\w-]+).*  \S", text[text.index("\nroutes:\n") :], re.MULTILINE)
 
     assert listed == list(ROUTES)
 
@@ -192,6 +199,7 @@ def test_help_goes_to_stdout(arguments: list[str]) -> None:
         ("run", RUN_OPTIONS),
         ("validate", VALIDATE_OPTIONS),
         ("schema", SCHEMA_OPTIONS),
+        ("clean", CLEAN_OPTIONS),
         ("target", target_options()),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
 from perfcore.cli.parser import (
+    CLEAN_OPTIONS,
     RUN_OPTIONS,
     SCHEMA_OPTIONS,
     VALIDATE_OPTIONS,
@@ -33,8 +34,11 @@ VALUES = {
     "quiet": ("TRUE", True, None, True),
     "no_color": ("true", True, None, True),
     "result": ("1", True, None, True),
+    "keep": ("7", 7, "0", 0),
+    "older_than": ("30d", 30 * 86400, "12h", 12 * 3600),
     "host": ("::1", "::1", "localhost", "localhost"),
     "port": ("0", 0, "80", 80),
+    "unix": ("a.sock", Path("a.sock"), "b.sock", Path("b.sock")),
     "tls": ("1", True, None, True),
     "ca_out": ("ca.pem", Path("ca.pem"), "other.pem", Path("other.pem")),
     "exit_with_parent": ("1", True, None, True),
@@ -46,6 +50,7 @@ OPTIONS = [
         (["run", TOUR], RUN_OPTIONS),
         (["validate", TOUR], VALIDATE_OPTIONS),
         (["schema"], SCHEMA_OPTIONS),
+        (["clean"], CLEAN_OPTIONS),
         (["target"], target_options()),
     )
     for option in options
@@ -67,6 +72,8 @@ def test_the_option_beats_its_twin(command, option) -> None:
     flag = option.flags[-1]
     # A flag can only be set on the command line, so its twin says no here.
     environ = {option.twin: "0" if given is None else text}
+    if option.name == "samples_limit":
+        environ["PERFCORE_SAMPLES"] = "1"  # without samples it is refused
 
     options = parse_command_line([*command, flag if given is None else f"{flag}={given}"], environ)
 
@@ -100,6 +107,8 @@ def test_a_flag_says_yes_or_no(text: str, held: bool) -> None:
         ("run", "ENV", "K=V", "that is --var NAME=VALUE"),
         ("run", "JSON", "maybe", "'maybe' is neither yes nor no; write 1 or 0"),
         ("validate", "VAR", "A", "'A' is not NAME=VALUE"),
+        ("clean", "KEEP", "-1", "'-1' is not a number of results"),
+        ("clean", "OLDER_THAN", "30", "'30' is not an age"),
         ("target", "PORT", "99999", "'99999' is not a port"),
         ("target", "TLS", "2", "'2' is neither yes nor no"),
     ],
@@ -109,7 +118,7 @@ def test_a_bad_value_is_told_with_the_name_of_its_variable(
 ) -> None:
     twin = f"PERFCORE_{name}"
     with pytest.raises(UsageError) as caught:
-        parse_command_line([command, TOUR] if command != "target" else [command], {twin: text})
+        parse_command_line([command] if command in ("target", "clean") else [command, TOUR], {twin: text})
 
     assert str(caught.value).startswith(f"{twin}: ")
     assert reason in str(caught.value)
@@ -133,7 +142,7 @@ def test_a_process_obeys_the_option_before_its_environment() -> None:
 def test_a_bad_variable_is_one_line_and_exit_code_2() -> None:
     line = complaint(perfcore(TOUR, "--dry-run", PERFCORE_PROCS="0"))
 
-    assert line == "perfcore: PERFCORE_PROCS: '0' is not a number of processes; give 1 or more, or auto"
+    assert line == "perfcore: PERFCORE_PROCS: '0' is not a number of processes; give 1 to 1,024, or auto"
 
 
 def test_a_variable_that_no_option_has_is_warned_of_in_one_line() -> None:

@@ -108,7 +108,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: {b: ${X}}", (1, 9), "inside { } and [ ], put ${…} in quotes"),
         ("a: @b", (1, 4), "put the value in quotes"),
         ("a: b\x07", (1, 5), "the control character 0x07 is not text"),
-        ("a: b\n c\x85: \x9b", (2, 6), "the control character 0x9b is not text"),
+        ("a: b\n c\x85: \x9b", (3, 3), "the control character 0x9b is not text"),
         ("a: 1\n---\nb: 2", (2, 1), "starts a second document"),
         ("a: &a [*a]", (1, 8), "*a stands inside what it stands for"),
         ("[" * 100_000, (1, 101), "is nested more than 100 deep"),
