@@ -338,6 +338,8 @@ class HttpClient:
     def _choose_address(self, user: User, request: Request) -> None:
         assert user.addresses is not None
         _, host, port = origin(request.url)
+        if host in request.settings.resolve:
+            return  # the suite has said where to
         if port is not None and (host not in user.chosen or not user.open_sockets):
             address = user.addresses.pick(host, port)
             if address is not None:

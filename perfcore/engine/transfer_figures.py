@@ -33,11 +33,11 @@ _HEAD_SIZE = pycurl.HEADER_SIZE
 class TransferFigures:
     """Fills in exchanges whose handles have just been taken out of their CurlMulti.
 
-    `on_resent` is called when libcurl has had to send a request again, on a connection that had died.
+    `on_dead` is called when a connection has turned out dead that libcurl takes, or took, for a good one.
     """
 
-    def __init__(self, on_resent: Callable[[], None]) -> None:
-        self._on_resent = on_resent
+    def __init__(self, on_dead: Callable[[], None]) -> None:
+        self._on_dead = on_dead
         self._ends_empty = False  # the server has ended an empty answer by closing, which is its right
         self._addresses: dict[tuple[int, str], Address] = {}
 
@@ -87,12 +87,13 @@ class TransferFigures:
         # A transfer that fails while it connects gets its remaining instants set to that of the failure: what was
         # sent and received tells how far it came, the instants do not.
         first_byte_us = getinfo(_FIRST_BYTE_US) if exchange.received_bytes else 0
-        exchange.error_text = error_text(curl_code, message or user.handle.errstr())
+        os_errno = getinfo(pycurl.OS_ERRNO)
+        exchange.error_text = error_text(curl_code, message or user.handle.errstr(), os_errno)
         request = user.configured
         assert request is not None
         exchange.error = error_code(
             curl_code,
-            getinfo(pycurl.OS_ERRNO),
+            os_errno,
             exchange.error_text,
             is_tls=request.url.lower().startswith("https:"),
             connected=getinfo(pycurl.REQUEST_SIZE) > 0,
@@ -110,6 +111,8 @@ class TransferFigures:
             return False
         if user.open_sockets and not is_readable(user.fd):
             return False  # the connection goes on, so the answer had an end
+        if user.open_sockets:
+            self._on_dead()  # libcurl would send the next request on it
         if user.keeps:
             self._ends_empty = self._ends_empty or user.kept.head_is_whole
             return not user.kept.head_is_whole
@@ -145,9 +148,9 @@ class TransferFigures:
         # A request that could not be sent was seen by no server.
         exchange.attempts = 1 if exchange.sent_bytes else 0
         if user.attempts is None:
-            user.address.requests += exchange.attempts
             had_connection = user.open_sockets - opened + closed > 0
             self._note_size(exchange, user, may_be_resent=opened > 0 and had_connection)
+            user.address.requests += exchange.attempts
 
     def _note_opened(self, exchange: Exchange, user: User) -> None:
         user.is_framed = user.getinfo(pycurl.INFO_HTTP_VERSION) >= FIRST_FRAMED_VERSION
@@ -172,7 +175,7 @@ class TransferFigures:
                 if exchange.sent_bytes + _SIZE_SLACK >= 2 * once:
                     exchange.attempts = 2
                     exchange.flags |= RESENT
-                    self._on_resent()
+                    self._on_dead()
             return
         was_sent_whole = body_bytes <= _SENT_AT_ONCE_BYTES or 200 <= exchange.status < 400
         if exchange.sent_bytes and was_sent_whole:

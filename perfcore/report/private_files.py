@@ -90,12 +90,14 @@ def write_all(descriptor: int, content: bytes) -> None:
     os.fsync(descriptor)
 
 
-def lock(descriptor: int) -> bool:
-    """Hold a directory as long as the descriptor is open; False when another process holds it or none can."""
+def lock(descriptor: int) -> bool | None:
+    """Hold a directory as long as the descriptor is open; False when somebody else does, None where nobody can."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 

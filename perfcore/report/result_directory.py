@@ -67,8 +67,9 @@ def remove_directory(name: str, parent: int, directory: int) -> None:
         if file in OWN_FILES or file == _NEXT_LATEST or _EARLIER_FILE.fullmatch(file):
             with suppress(FileNotFoundError):
                 os.unlink(file, dir_fd=directory)
-    with suppress(FileNotFoundError):
-        os.rmdir(name, dir_fd=parent)
+    if leads_to(name, parent, directory):  # the name may be somebody else's by now
+        with suppress(FileNotFoundError):
+            os.rmdir(name, dir_fd=parent)
 
 
 def remove_leftovers(results: int) -> None:

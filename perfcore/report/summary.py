@@ -151,9 +151,18 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return _joined(
         _counted(workers, "worker") if workers else "",
         " × ".join(str(part) for part in (cores, environment.get("cpu_model")) if part),
+        _quota(environment),
         f"{memory / 1024:.0f} GiB" if memory else "",
         environment.get("hostname"),
     )
+
+
+def _quota(environment: Mapping[str, Any]) -> str:
+    """What the control group grants, where that is no whole number of cores: half a core makes other figures than one."""
+    quota, cores = environment.get("cpu_quota"), environment.get("cpu_cores")
+    if not quota or not cores or quota == cores or quota >= cores + 1:
+        return ""
+    return f"the control group grants {quota:.3g} CPUs"
 
 
 def _software(document: Mapping[str, Any], environment: Mapping[str, Any]) -> str:

@@ -165,8 +165,8 @@ class UnsavedRun:
                 continue
             with suppress(FileNotFoundError):  # whoever cleans may meet it before it is locked
                 directory = open_made(name, self.results)
-                lock(directory)
-                if leads_to(name, self.results, directory):
+                # Whoever cleans may hold it already, and is about to remove it.
+                if lock(directory) is not False and leads_to(name, self.results, directory):
                     self._hidden, self._directory = name, directory
                     return directory
                 os.close(directory)

@@ -203,7 +203,7 @@ class Answering(asyncio.Protocol):
                 self.end(self._ending)
                 return
             self._write(block)
-            if not self._is_writable:
+            if not self._is_writable or self._transport.is_closing():
                 return
         asyncio.get_running_loop().call_soon(self._pump)
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -627,3 +628,25 @@ def test_leftovers_of_the_first_version_are_removed_and_what_looks_like_them_is_
         STAMP, "latest", mine.name, f".latest.{STAMP}.tmp-4712", ".hidden", f".{STAMP}.tmp-4713",
     }  # fmt: skip
     assert (mine / "notes.txt").read_text() == "mine"
+
+
+def test_runs_of_many_threads_prove_their_place_at_the_same_time(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def prove() -> None:
+        for _ in range(40):
+            logger = ResultsLogger(tmp_path / "results")
+            try:
+                logger.open_run(datetime.now(UTC))
+            except Exception as error:  # noqa: BLE001 - told below
+                errors.append(error)
+            finally:
+                logger.discard()
+
+    threads = [threading.Thread(target=prove) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert os.listdir(tmp_path / "results") == []

@@ -231,6 +231,21 @@ def test_a_failure_among_millions_is_not_rounded_away():
     assert "99,999,999 successful (> 99.99 %) · 1 failed" in summary_text(suite_result({"a": test}))
 
 
+def test_attempts_retries_and_resends_are_told_where_there_were_any():
+    plain = summary_text(suite_result())
+    assert not re.search("attempts|retried|sent again", plain)
+    two = {"a": one_test("A", attempts=1500), "b": one_test("B", attempts=1003, retried_requests=2)}
+    text = summary_text(suite_result(two))
+    assert "2,503 attempts · 2 retried" in text
+    assert "sent again" not in text
+    resent = summary_text(suite_result({"a": one_test("A", attempts=1001, resent_requests=1)}))
+    assert "1,001 attempts · 1 sent again by libcurl on a dead connection" in resent
+    # Requests that were never sent leave fewer attempts than requests: the failures tell of them.
+    unsent = one_test("A", attempts=0, successful_requests=0, failed_requests=1000, retried_requests=1000)
+    line = line_of(summary_text(suite_result({"a": unsent})), "1,000 retried")
+    assert "attempts" not in line
+
+
 def test_phases_without_a_measurement_have_no_column():
     text = summary_text(suite_result())
     assert line_of(text, "on the wire").split()[-6:] == ["connect", "avg", "ttfb", "avg", "transfer", "avg"]
