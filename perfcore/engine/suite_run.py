@@ -185,7 +185,8 @@ def check_descriptors(plan: RunPlan) -> None:
     """Raise SetupFailedError when a worker could not open a connection for each of its users."""
     users = most_users_of_a_worker(plan)
     shards = -(-users // USERS_PER_SHARD)
-    needed = users + _DESCRIPTORS_A_SHARD * shards + _OWN_DESCRIPTORS
+    # Of the other workers it inherits channels and, with samples, files.
+    needed = users + _DESCRIPTORS_A_SHARD * shards + 2 * plan.workers + _OWN_DESCRIPTORS
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY and needed > limit:
         raise SetupFailedError(

@@ -224,6 +224,9 @@ def _verdict_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
         )
         reasons = [f"{_counted(broken, 'threshold')} broken"] if broken else []
         reason = "; ".join(reasons + ([f"not one successful request in {shown}"] if dead else []))
+    if verdict == "aborted":
+        told = [str(text) for text in document.get("incidents") or [] if "limits." in str(text)]
+        reason = told[0].removeprefix("aborted: ") if told else reason
     if reason:
         first, *rest = sheet.sentence(reason, first=" " * (len(verdict) + 2), rest="  ")
         lines = [lines[0] + first[len(verdict) :], *rest]

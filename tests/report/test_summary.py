@@ -380,3 +380,13 @@ def test_a_reader_that_went_away_is_the_callers_to_judge():
         write_summary(suite_result(), stream)
     with pytest.raises(BrokenPipeError):
         stream.close()
+
+
+def test_a_run_that_a_limit_ended_says_which() -> None:
+    reasons = [
+        "aborted: 73.2 % of the last 1,204 requests failed (limits.abort_on_error_rate: 50 %)",
+        "ended by limits.max_duration (10m)",
+    ]
+    for reason in reasons:
+        document = suite_result({}, verdict="aborted", incidents=["worker 1 is gone", reason])
+        assert f"ABORTED  {reason.removeprefix('aborted: ')}" in summary_text(document, width=120)
