@@ -20,6 +20,11 @@ def resolve(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def is_address(host: str) -> bool:
+    """Whether it is no name, so that there is nothing to choose."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
 class NameTable:
     """What the names that a worker connects to resolve to; each looked up once."""
 

@@ -4,10 +4,13 @@ The numbers are libcurl's own (curl/curl.h, part of its ABI): pycurl does not na
 """
 
 import errno
+import os
 
 from perfcore.metrics.outcomes import CODE
 
+URL_MALFORMAT = 3
 _COULDNT_CONNECT = 7
+_INTERFACE_FAILED = 45
 _OPERATION_TIMEDOUT = 28
 _SEND_ERROR, _RECV_ERROR = 55, 56
 
@@ -33,9 +36,30 @@ _BY_CODE = {code: CODE[kind] for kind, codes in _KINDS.items() for code in codes
 _TEXTS = {100: "the head of the answer is larger than libcurl takes"}
 
 
-def error_text(curl_code: int, message: str) -> str:
-    """What to tell of a failed transfer: libcurl's own words where it has some."""
-    return message or _TEXTS.get(curl_code) or f"libcurl error {curl_code}"
+# What the machine under the run lacks, and the way out; the system's own words sound as if it were the server's fault.
+_LACKS = {
+    errno.EADDRNOTAVAIL: "no free local port (use keepalive, more local_addresses, fewer users, "
+    "or a wider net.ipv4.ip_local_port_range)",
+    errno.EMFILE: "no free file descriptor (raise ulimit -n, or use fewer users)",
+    errno.ENFILE: "the machine has no free file descriptor (fs.file-max)",
+    errno.ENOBUFS: "the kernel has no memory for another connection",
+    errno.ENOMEM: "the kernel has no memory for another connection",
+}
+_LACKS[errno.EADDRINUSE] = _LACKS[errno.EADDRNOTAVAIL]
+_NO_WAY_WORDS = "Could not connect to server"
+
+
+def error_text(curl_code: int, message: str, os_errno: int = 0) -> str:
+    """What to tell of a failed transfer: libcurl's own words where it has some, with the system's reason."""
+    text = message or _TEXTS.get(curl_code) or f"libcurl error {curl_code}"
+    if not os_errno:
+        return text
+    if curl_code == _INTERFACE_FAILED and os_errno == errno.EADDRNOTAVAIL:
+        return f"{text}: this machine does not have that local address"
+    if curl_code not in (_COULDNT_CONNECT, _INTERFACE_FAILED):
+        return text
+    reason = _LACKS.get(os_errno) or os.strerror(os_errno)
+    return text.replace(_NO_WAY_WORDS, reason) if _NO_WAY_WORDS in text else f"{text}: {reason}"
 
 
 def error_code(
@@ -57,7 +81,9 @@ def error_code(
     if curl_code == _COULDNT_CONNECT:
         return CODE[_BY_ERRNO.get(os_errno, "unreachable")]
     if curl_code in (_SEND_ERROR, _RECV_ERROR):
-        if not connected and text.startswith("Failed to connect"):  # over UDP it is sending that meets a closed port
+        if not connected and text.startswith(
+            "Failed to connect"
+        ):  # over UDP it is sending that meets a closed port
             return CODE[_BY_ERRNO.get(os_errno, "unreachable")]
         return CODE[_broken_off(os_errno, text, answer_began) if connected or not is_tls else "tls"]
     if curl_code in _BY_CODE:

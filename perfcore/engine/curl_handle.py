@@ -219,6 +219,7 @@ class User:
         """Keep the next answer, for whoever wants to look at it."""
         if not self._keeps_all:
             self.keeps = self._keeps_all = True
+            self.kept.take()  # where answers are counted, the lines of the last one are still there
             self.handle.setopt(pycurl.WRITEFUNCTION, self.kept.add_body)
             self.handle.setopt(pycurl.HEADERFUNCTION, self.kept.add_header)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import pycurl
 
 from perfcore._version import __version__
+from perfcore.engine.request_text import header_name
 from perfcore.engine.transport import Request, RequestSettings
 from perfcore.engine.upload import Upload
 
@@ -130,8 +131,8 @@ def set_texts(handle: "pycurl.Curl", request: Request) -> None:
     headers = request.headers
     if settings.cookies:
         # libcurl puts these and what its jar has for the URL into one header; a line of ours would stand beside it.
-        given = [line for line in headers if _name(line) == "cookie"]
-        headers = [line for line in headers if _name(line) != "cookie"]
+        given = [line for line in headers if header_name(line) == "cookie"]
+        headers = [line for line in headers if header_name(line) != "cookie"]
         if given:
             handle.setopt(pycurl.COOKIE, "; ".join(line.partition(":")[2].strip() for line in given).encode())
         else:
@@ -148,12 +149,8 @@ def header_lines(headers: list[str]) -> list[bytes]:
 
     As UTF-8: of text pycurl takes ASCII only.
     """
-    given = {_name(line) for line in headers}
+    given = {header_name(line) for line in headers}
     # "Name:" would tell libcurl to leave the header out, "Name;" is how it is told to send it empty.
     lines = [line if line.partition(":")[2].strip() else line.partition(":")[0] + ";" for line in headers]
     suppressed = [f"{name}:" for name in ("Expect", "Content-Type") if name.lower() not in given]
     return [line.encode("utf-8", "surrogateescape") for line in (*lines, *suppressed)]
-
-
-def _name(line: str) -> str:
-    return line.partition(":")[0].strip().lower()

@@ -22,13 +22,14 @@ from typing import Any
 
 import pycurl
 
-from perfcore.engine.address_choice import AddressChoice, NameTable
+from perfcore.engine.address_choice import AddressChoice, NameTable, is_address
 from perfcore.engine.attempts import Attempts, must_be_counted
+from perfcore.engine.curl_errors import URL_MALFORMAT
 from perfcore.engine.curl_handle import FAR_NS, Shard, User, default_ca_file
 from perfcore.engine.curl_options import set_addresses
 from perfcore.engine.poller import READ, Poller, is_readable
 from perfcore.engine.preconnection import Preconnection, Way, local_address, new_socket
-from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin
+from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin, sendable_place
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import SocketWatch, curl_events
 from perfcore.engine.transfer_figures import TransferFigures, address_name
@@ -42,7 +43,6 @@ BATCH_NS = 250_000
 # But not after fewer completions than usually fit: a pass costs as much as a request, and on a slow machine (or
 # under a profiler) time alone would make every pass one of a single completion.
 LEAST_BATCH = 24
-_TOO_MANY_REDIRECTS = CODE["too_many_redirects"]
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _clock_ns = time.monotonic_ns
 
@@ -245,6 +245,8 @@ class HttpClient:
                 self._release(user)
                 self._figures.note_failure(exchange, user, curl_code, message)
                 if user.attempts is not None:
+                    if user.attempts.hops and curl_code == URL_MALFORMAT:
+                        exchange.error = CODE["bad_response"]  # what the server pointed to is no URL
                     user.attempts.settle(exchange)
                 if user.keeps:
                     self._hand_over_kept(exchange, user)
@@ -261,17 +263,24 @@ class HttpClient:
         url = self.location(exchange)
         if url is None or not can_be_followed(url):
             return False
+        place = sendable_place(url)
+        if place is None:
+            self._fail(exchange, "bad_response", f"{exchange.status} → {url}: that is no URL")
+            return False
         if attempts.hops >= settings.max_redirects:
-            exchange.error = _TOO_MANY_REDIRECTS
-            exchange.error_text = f"{exchange.status} → {url} after {attempts.hops} redirects (max_redirects)"
-            exchange.status = 0
+            told = f"{exchange.status} → {url} after {attempts.hops} redirects (max_redirects)"
+            self._fail(exchange, "too_many_redirects", told)
             return False
         attempts.end_hop(exchange)
         if user.keeps:
             user.kept.take()
         left_s = settings.timeout_s - (exchange.done_ns - exchange.issued_ns) / 1e9
-        self.start(exchange, next_request(request, exchange.status, url, max(left_s, 0.001)))
+        self.start(exchange, next_request(request, exchange.status, place, max(left_s, 0.001)))
         return True
+
+    def _fail(self, exchange: Exchange, kind: str, text: str) -> None:
+        """Make an answer that has come a failure of the transport's."""
+        exchange.error, exchange.error_text, exchange.status = CODE[kind], text, 0
 
     def _hand_over_kept(self, exchange: Exchange, user: User) -> None:
         exchange.body, exchange.headers = user.kept.take()
@@ -338,8 +347,10 @@ class HttpClient:
     def _choose_address(self, user: User, request: Request) -> None:
         assert user.addresses is not None
         _, host, port = origin(request.url)
-        if host in request.settings.resolve:
+        if host in request.settings.resolve or is_address(host):
             return  # the suite has said where to
+        if user.attempts is not None and user.attempts.hops:
+            return  # somebody else's names are looked up by libcurl, and not remembered
         if port is not None and (host not in user.chosen or not user.open_sockets):
             address = user.addresses.pick(host, port)
             if address is not None:
@@ -375,14 +386,14 @@ class HttpClient:
         user.drop_connection()
         user.closed = 0
 
-    def _open_socket(self, user: User, _purpose: int, address: Any) -> socket.socket:
-        """libcurl's wish for a socket to this address: one that stands, else a new one."""
+    def _open_socket(self, user: User, _purpose: int, address: Any) -> socket.socket | int:
+        """libcurl's wish for a socket to this address: one that stands, else a new one, else the number for none."""
         family, kind, protocol, place = address
         request = user.configured
         local = local_address(request.settings, user.number) if request is not None else ""
         standing = self._preconnection.take((local, str(place[0]), int(place[1])))
         user.has_standing = standing is not None
-        return standing or new_socket(family, kind, protocol, local)
+        return standing or new_socket(family, kind, protocol, local) or int(pycurl.SOCKET_BAD)
 
     def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
         user.plain = False

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from perfcore.engine.pacing import Pacer
 from perfcore.engine.retrying import BackingOff, wants_retry
+from perfcore.engine.throttle import Throttle
 from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import CHECKS, INTERRUPTED
@@ -56,19 +57,12 @@ class IterationBudget(Protocol):
         """Whether none is left, so that nobody needs to wait for one."""
 
 
-class RateLimit(Protocol):
-    """Instants that all users of all tests and workers share (`limits.max_rate`)."""
-
-    def take(self, now_ns: int) -> int:
-        """The first free one from now on; it is then the caller's."""
-
-
 class CaseLoad:
     """One test on this worker: its users, how they are paced, how its answers are judged.
 
     `iterations` bounds each user, `budget` all of them together; None is without bound. `end_ns` is the planned
     end, from which on nothing is started. Both instants may be given later, by `begin_at`. `retries` says that some
-    of its requests are tried again when they fail.
+    of its requests are tried again when they fail, `is_throttled` that the loop has a throttle.
     """
 
     def __init__(
@@ -83,7 +77,7 @@ class CaseLoad:
         budget: IterationBudget | None,
         graceful_stop_ns: int,
         draw: random.Random,
-        rate_limit: RateLimit | None = None,
+        is_throttled: bool = False,
         retries: bool = False,
         start_ns: int = 0,
         end_ns: int | None = None,
@@ -97,9 +91,8 @@ class CaseLoad:
         self.budget = budget
         self.end_ns = _NEVER_NS if end_ns is None else end_ns
         self.draw = draw
-        self.rate_limit = rate_limit
         self.retries = retries
-        self.immediate = rate_limit is None and bool(getattr(pacer, "immediate", False))
+        self.immediate = not is_throttled and bool(getattr(pacer, "immediate", False))
         self._graceful_stop_ns = graceful_stop_ns
         self._starts = starts
         self._start_ns = start_ns
@@ -168,6 +161,7 @@ class LoadLoop:
         clock: Clock,
         on_failure: Callable[[Exchange, str], None],
         on_housekeeping: Callable[[int], bool],
+        throttle: Throttle | None = None,
     ) -> None:
         self._loads = loads
         self._transport = transport
@@ -180,7 +174,7 @@ class LoadLoop:
         self._order = 0
         self._backing_off = BackingOff()
         self._some_retry = any(load.retries for load in loads)
-        self._with_slot: set[Exchange] = set()  # wait for an instant that the rate limit gave them
+        self._throttle = throttle
         self._housekeeping_ns = 0
         self._hand_over_ns = 0
 
@@ -205,6 +199,7 @@ class LoadLoop:
             not self._transport.in_flight
             and not self._waiting
             and not self._backing_off
+            and not self._throttle
             and all(load.next_start is None for load in self._loads)
         )
 
@@ -213,6 +208,8 @@ class LoadLoop:
     def _start_due(self, now_ns: int) -> int:
         """Start what is due, and say until when nothing else will be."""
         next_ns = self._housekeeping_ns
+        if self._throttle:
+            self._let_through(self._throttle, now_ns)
         for load in self._loads:
             started = 0
             while load.next_start is not None and load.next_start[0] <= now_ns:
@@ -230,7 +227,17 @@ class LoadLoop:
             started += 1
         if waiting and waiting[0][0] < next_ns:
             next_ns = waiting[0][0]
-        return self._try_again(now_ns, next_ns) if self._backing_off else next_ns
+        if self._backing_off:
+            next_ns = self._try_again(now_ns, next_ns)
+        return min(next_ns, self._throttle.next_ns) if self._throttle else next_ns
+
+    def _let_through(self, throttle: Throttle, now_ns: int) -> None:
+        """Whoever is given an instant comes back at it: a user for its next request, a request for its next try."""
+        for exchange, slot_ns in throttle.grants(now_ns):
+            if exchange.under_way:
+                self._backing_off.put(exchange, slot_ns)
+            else:
+                self._wait(exchange, slot_ns)
 
     def _try_again(self, now_ns: int, next_ns: int) -> int:
         """Start the next try of requests whose backoff is over."""
@@ -239,7 +246,10 @@ class LoadLoop:
             if not backing_off or backing_off.next_ns > now_ns:
                 break
             exchange = backing_off.pop()
+            if self._throttle is not None and self._throttle.holds(exchange):
+                continue
             assert exchange.request is not None
+            exchange.earlier.add(exchange)
             self._start(exchange, exchange.request)
         return min(next_ns, backing_off.next_ns) if backing_off else next_ns
 
@@ -256,7 +266,7 @@ class LoadLoop:
     def _resume(self, exchange: Exchange, due_ns: int) -> None:
         """Let a user who waited go on."""
         load: CaseLoad = exchange.load
-        if load.rate_limit is not None and self._has_to_wait(exchange, load, load.rate_limit, due_ns):
+        if self._throttle is not None and self._has_to_wait(exchange, load, self._throttle, due_ns):
             return
         if self._send_next(exchange, load, due_ns):
             exchange.under_way = True
@@ -264,20 +274,11 @@ class LoadLoop:
             if load.in_flight > load.max_in_flight:
                 load.max_in_flight = load.in_flight
 
-    def _has_to_wait(self, exchange: Exchange, load: CaseLoad, limit: RateLimit, due_ns: int) -> bool:
-        """Whether the user is to come back at an instant that the limit gave it, which is then its due time."""
-        if exchange in self._with_slot:
-            self._with_slot.remove(exchange)
-            return False
+    def _has_to_wait(self, exchange: Exchange, load: CaseLoad, throttle: Throttle, due_ns: int) -> bool:
+        """Whether the user is to come back at an instant that the limit gives it, which is then its due time."""
         if due_ns >= load.end_ns or load.stopping or exchange.iteration >= load.iterations:
             return False  # it ends, and takes no instant from anybody
-        now_ns = self._clock()
-        slot_ns = limit.take(now_ns)
-        if slot_ns <= now_ns:
-            return False
-        self._with_slot.add(exchange)
-        self._wait(exchange, slot_ns)
-        return True
+        return throttle.holds(exchange)
 
     def _wait(self, exchange: Exchange, due_ns: int) -> None:
         self._order += 1
@@ -302,8 +303,10 @@ class LoadLoop:
     # -- completions ------------------------------------------------------------------------------------------
 
     def _take(self, completed: list[Exchange]) -> None:
-        if self._some_retry:
-            completed = self._final(completed)
+        self._conclude(self._final(completed) if self._some_retry else completed)
+
+    def _conclude(self, completed: list[Exchange]) -> None:
+        """Judge and record outcomes that stand, and say when their users are due next."""
         judged_wrong: list[Exchange] = []
         for exchange in completed:
             load: CaseLoad = exchange.load
@@ -343,13 +346,23 @@ class LoadLoop:
         for exchange in completed:
             request, load = exchange.request, exchange.load
             policy = request.settings.retry if request is not None else None
-            if policy is not None and wants_retry(exchange, policy, load.accepted):
+            if policy is not None and not load.stopping and wants_retry(exchange, policy, load.accepted):
                 self._backing_off.hold(exchange, policy, load.draw)
                 continue
             if exchange.earlier is not None:
                 exchange.earlier.settle(exchange)
             final.append(exchange)
         return final
+
+    def _end_tries(self, load: CaseLoad) -> None:
+        """Nothing more is started: of requests between two tries the outcome of the last one stands."""
+        between = self._backing_off.forget(load)
+        if self._throttle is not None:
+            between += self._throttle.drop_tries(load)
+        for exchange in between:
+            exchange.earlier.settle(exchange)
+        if between:
+            self._conclude(between)
 
     def _breaks(self, exchange: Exchange, expectation: Expectation) -> bool:
         response_s = (exchange.done_ns - exchange.due_ns) / 1e9
@@ -377,6 +390,7 @@ class LoadLoop:
                 self._end_waiting_users(load)
             if load.stopping:
                 self._end_waiting_users(load)
+                self._end_tries(load)
                 if now_ns >= load.cut_ns:
                     self._cut(load, now_ns)
             if now_ns < load.end_ns < self._housekeeping_ns:
@@ -389,18 +403,19 @@ class LoadLoop:
 
     def _end_waiting_users(self, load: CaseLoad) -> None:
         staying = [entry for entry in self._waiting if entry[2].load is not load]
-        load.users -= len(self._waiting) - len(staying)
-        if len(staying) < len(self._waiting):
+        ended = len(self._waiting) - len(staying)
+        if ended:
             heapq.heapify(staying)
             self._waiting = staying
+        if self._throttle is not None:
+            ended += self._throttle.drop_idle(load)
+        load.users -= ended
 
     def _cut(self, load: CaseLoad, now_ns: int) -> None:
         """Give up what is still under way; it is recorded as interrupted, and in no total."""
         cut = [exchange for exchange in load.exchanges if exchange.under_way]
-        between_tries = self._backing_off.forget(load)
         for exchange in cut:
-            if exchange not in between_tries:
-                self._transport.cut(exchange)
+            self._transport.cut(exchange)
             exchange.under_way = False
             exchange.done_ns = now_ns
             exchange.flags = INTERRUPTED

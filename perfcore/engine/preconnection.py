@@ -27,14 +27,18 @@ def local_address(settings: RequestSettings, user: int) -> str:
     return addresses[(user - 1) % len(addresses)] if addresses else ""
 
 
-def new_socket(family: int, kind: int, protocol: int, local: str) -> socket.socket:
-    """A socket for a connection that does not stand yet. An address that cannot be bound is left to connect()."""
+def new_socket(family: int, kind: int, protocol: int, local: str) -> socket.socket | None:
+    """A socket for a connection that does not stand yet; None when it cannot come from the address it should."""
     sock = socket.socket(family, kind, protocol)
     if local:
         with suppress(OSError):
             # The port is chosen with the connection, so that it is free for this way and not for all.
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        try:
             sock.bind((local, 0))
+        except OSError:
+            sock.close()
+            return None
     return sock
 
 
@@ -84,6 +88,8 @@ def _begin(way: Way) -> socket.socket | None:
     local, address, port = way
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = new_socket(family, socket.SOCK_STREAM, 0, local)
+    if sock is None:
+        return None
     sock.setblocking(False)
     try:
         sock.connect((address, port))

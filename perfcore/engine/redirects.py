@@ -7,6 +7,7 @@ that announces a secret leaves the origin it was meant for, and each hop is an a
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from perfcore.engine.request_text import header_name, sendable
 from perfcore.engine.transport import Request
 from perfcore.suite.secret_names import looks_secret
 
@@ -23,15 +24,28 @@ def can_be_followed(url: str) -> bool:
     return url.lower().startswith(("http://", "https://"))
 
 
+def sendable_place(url: str) -> str | None:
+    """What a server named, in the form in which it can be asked for; None for what is no URL."""
+    try:
+        place = sendable(url)
+        parts = urlsplit(place)
+        is_usable = bool(parts.hostname) and parts.port != 0  # a port that is none raises
+    except ValueError:
+        return None
+    return place if is_usable and place.isascii() and place.isprintable() else None
+
+
 def next_request(request: Request, status: int, url: str, timeout_s: float) -> Request:
     """The request of the next hop, to be through within `timeout_s`."""
     settings = replace(request.settings, timeout_s=timeout_s)
     headers, body, credentials = request.headers, request.body, request.credentials
     if _turns_into_get(settings.method, status):
         settings = replace(settings, method="GET")
-        headers = [line for line in headers if _name(line) not in _ABOUT_THE_BODY]
+        headers = [line for line in headers if header_name(line) not in _ABOUT_THE_BODY]
         body = None
-    if origin(url) != origin(request.url):
+    if origin(url) == origin(request.url):
+        url = with_userinfo_of(request.url, url)
+    else:
         headers = [line for line in headers if not _is_credential(line)]
         settings, credentials = replace(settings, auth_scheme="", aws_scope=""), None
     return Request(settings, url, headers, body, credentials)
@@ -43,22 +57,24 @@ def _turns_into_get(method: str, status: int) -> bool:
     return status in _BECOMES_GET and method == "POST"
 
 
+def with_userinfo_of(url: str, place: str) -> str:
+    """`place`, with the user and password of `url` where it has none of its own."""
+    userinfo, at, _ = urlsplit(url).netloc.rpartition("@")
+    netloc = urlsplit(place).netloc
+    return place.replace(f"//{netloc}", f"//{userinfo}@{netloc}", 1) if at and "@" not in netloc else place
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port, the default one filled in; a port that is none counts as none."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
+    """Scheme, host and port, the default one filled in; one of its own for what cannot be read."""
     try:
-        port = parts.port
+        parts = urlsplit(url)
+        scheme, port = parts.scheme.lower(), parts.port
     except ValueError:
-        port = None
-    return scheme, (parts.hostname or "").lower(), port or _DEFAULT_PORTS.get(scheme)
-
-
-def _name(line: str) -> str:
-    return line.partition(":")[0].strip().lower()
+        return url, "", None
+    return scheme, (parts.hostname or "").lower(), _DEFAULT_PORTS.get(scheme) if port is None else port
 
 
 def _is_credential(line: str) -> bool:
     # A Host header of the suite's own is meant for the first server as well.
-    name = _name(line)
+    name = header_name(line)
     return name in ("host", "cookie", "authorization", "proxy-authorization") or looks_secret(name)

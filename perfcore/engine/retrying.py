@@ -54,7 +54,7 @@ class EarlierTries:
         self.attempts = self.connections = self.received_bytes = self.sent_bytes = self.flags = 0
 
     def add(self, exchange: Exchange) -> None:
-        """The try that the exchange holds has ended, and another one follows."""
+        """The try that the exchange holds has ended, and another one is about to start."""
         self.tries += 1
         self.attempts += exchange.attempts
         self.connections += exchange.connections
@@ -93,8 +93,10 @@ class BackingOff:
         earlier: EarlierTries | None = exchange.earlier
         if earlier is None:
             earlier = exchange.earlier = EarlierTries(first_issued_ns(exchange))
-        due_ns = exchange.done_ns + backoff_ns(policy, earlier.tries, draw)
-        earlier.add(exchange)
+        self.put(exchange, exchange.done_ns + backoff_ns(policy, earlier.tries, draw))
+
+    def put(self, exchange: Exchange, due_ns: int) -> None:
+        """Let a request wait until this instant."""
         self._order += 1
         heapq.heappush(self._heap, (due_ns, self._order, exchange))
 
@@ -106,11 +108,12 @@ class BackingOff:
     def pop(self) -> Exchange:
         return heapq.heappop(self._heap)[2]
 
-    def forget(self, load: object) -> set[Exchange]:
-        """Drop those of one test, which are cut; returns them."""
-        dropped = {entry[2] for entry in self._heap if entry[2].load is load}
-        self._heap = [entry for entry in self._heap if entry[2] not in dropped]
-        heapq.heapify(self._heap)
+    def forget(self, load: object) -> list[Exchange]:
+        """Drop those of one test; returns them. Each still holds the figures of its last try."""
+        dropped = [entry[2] for entry in self._heap if entry[2].load is load]
+        if dropped:
+            self._heap = [entry for entry in self._heap if entry[2].load is not load]
+            heapq.heapify(self._heap)
         return dropped
 
 

@@ -9,9 +9,7 @@ import os
 import random
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
 
 from perfcore.engine.request_body import compile_body
 from perfcore.engine.request_parts import (
@@ -23,6 +21,7 @@ from perfcore.engine.request_parts import (
     part_of,
     text_part,
 )
+from perfcore.engine.request_text import sendable
 from perfcore.engine.transport import Exchange, Request, RequestSettings, RetryPolicy
 from perfcore.metrics.outcomes import CODE
 from perfcore.suite.authentication import AwsSigV4Auth, BasicAuth, BearerAuth
@@ -30,10 +29,6 @@ from perfcore.suite.template import RenderContext, compile_text
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite, join_url
 from perfcore.suite.text_template import Scope
-
-# Characters that may stand in a URL; only what could never be sent (spaces, controls, non-ASCII) is encoded, so
-# that an endpoint or a value which is encoded already stays as it is.
-_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
 @dataclass(slots=True)
@@ -137,24 +132,12 @@ def _aws_scope(auth: AwsSigV4Auth, scope: Scope) -> str:
     return ":".join(compile_text(text, scope).constant or "" for text in (auth.region, auth.service))
 
 
-def _sendable(url: str) -> str:
-    """The URL in ASCII: an international host name in its IDNA form, anything else percent-encoded."""
-    netloc = "" if url.isascii() else urlsplit(url).netloc
-    if not netloc.isascii():
-        userinfo, at, place = netloc.rpartition("@")
-        host, colon, port = place.partition(":")
-        with suppress(UnicodeError):  # no name at all; resolving it will say so
-            ascii_host = host.encode("idna").decode()
-            url = url.replace(netloc, f"{userinfo}{at}{ascii_host}{colon}{port}", 1)
-    return quote(url, safe=_URL_SAFE)
-
-
 def _compile_url(suite: TestSuite, case: TestCase) -> Part[str]:
     base_url = suite.base_url
     pairs = encoded_pairs(case.params, suite.scope)
 
     def finish(texts: list[str]) -> str:
-        url, _, _fragment = _sendable(join_url(base_url, texts[0])).partition("#")
+        url, _, _fragment = sendable(join_url(base_url, texts[0])).partition("#")
         query = joined_pairs(pairs, texts[1:])
         if not query:
             return url

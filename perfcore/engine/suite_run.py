@@ -185,8 +185,10 @@ def check_descriptors(plan: RunPlan) -> None:
     """Raise SetupFailedError when a worker could not open a connection for each of its users."""
     users = most_users_of_a_worker(plan)
     shards = -(-users // USERS_PER_SHARD)
+    # A redirect to another origin (http to https, usually) takes a second connection.
+    connections = users * (2 if any(item.case.follow_redirects for item in plan.cases) else 1)
     # Of the other workers it inherits channels and, with samples, files.
-    needed = users + _DESCRIPTORS_A_SHARD * shards + 2 * plan.workers + _OWN_DESCRIPTORS
+    needed = connections + _DESCRIPTORS_A_SHARD * shards + 2 * plan.workers + _OWN_DESCRIPTORS
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY and needed > limit:
         raise SetupFailedError(

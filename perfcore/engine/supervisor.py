@@ -207,6 +207,7 @@ class Supervisor:
                 if message is None:
                     self._bury(group, worker)
                     waiting.discard(worker)
+                    self._check_memory(group, worker)
                 elif "ready" in message:
                     waiting.discard(worker)
                     ready.add(worker)
@@ -221,6 +222,14 @@ class Supervisor:
                     )
                 self._kill_stuck(group, waiting)  # what the tests before this one found is kept
         return ready
+
+    def _check_memory(self, group: WorkerGroup, worker: int) -> None:
+        """A worker that found no memory before the first request: the run would be another one than was asked for."""
+        if group.ran_out_of_memory(worker) and not any(notes.began for notes in self.notes.tests):
+            raise SetupFailedError(
+                f"worker {worker} of {self._plan.workers} found no memory before the load began; free some, raise the "
+                "limit that is set for it (ulimit -v, the control group's memory limit), or use fewer --procs"
+            )
 
     # -- workers that hang ------------------------------------------------------------------------------------
 

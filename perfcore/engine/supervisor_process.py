@@ -122,15 +122,17 @@ def _listen(end: socket.socket, stop: Callable[[str], None]) -> None:
     """From now on a line from the caller calls `stop`, and the end of the stream raises CallerGoneError."""
 
     def on_input(_number: int, _frame: FrameType | None) -> None:
-        said = b""
-        with suppress(ConnectionResetError):
-            try:
-                said = end.recv(_LINE_BYTES, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return  # the signal also tells of room to write
-        if not said:
-            raise CallerGoneError
-        stop(said.partition(b"\n")[0].decode("utf-8", "replace"))
+        # To the last byte: a stop and the end of the stream that come together are one signal.
+        while True:
+            said = b""
+            with suppress(ConnectionResetError):
+                try:
+                    said = end.recv(_LINE_BYTES, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return  # the signal also tells of room to write
+            if not said:
+                raise CallerGoneError
+            stop(said.partition(b"\n")[0].decode("utf-8", "replace"))
 
     signal.signal(signal.SIGIO, on_input)
     fcntl.fcntl(end, fcntl.F_SETOWN, os.getpid())

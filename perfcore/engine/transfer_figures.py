@@ -109,13 +109,17 @@ class TransferFigures:
         """
         if user.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) >= 0 or user.is_framed:
             return False
-        if user.open_sockets and not is_readable(user.fd):
-            return False  # the connection goes on, so the answer had an end
+        if user.keeps and not user.kept.head_is_whole:
+            if user.open_sockets:
+                self._on_dead()  # libcurl would send the next request on it
+            return True
+        if user.open_sockets > 1 or (user.open_sockets and not is_readable(user.fd)):
+            return False  # the connection goes on, so the answer had an end; of several nobody knows which it was
         if user.open_sockets:
-            self._on_dead()  # libcurl would send the next request on it
+            self._on_dead()
         if user.keeps:
-            self._ends_empty = self._ends_empty or user.kept.head_is_whole
-            return not user.kept.head_is_whole
+            self._ends_empty = True
+            return False
         request = user.configured
         has_none = exchange.status in _NO_BODY_STATUSES or (
             request is not None and request.settings.method == "HEAD"

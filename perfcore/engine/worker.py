@@ -31,6 +31,7 @@ from perfcore.engine.poller import Poller, ask_for_exact_timers
 from perfcore.engine.process_title import name_worker
 from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.scenario import Scenario
+from perfcore.engine.throttle import Throttle
 from perfcore.engine.transport import Exchange
 from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS, RunMemory
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
@@ -202,6 +203,7 @@ class _Worker:
             clock=time.monotonic_ns,
             on_failure=sampler.note,
             on_housekeeping=keep_house,
+            throttle=None if self._job.rate_limit is None else Throttle(self._job.rate_limit),
         )
         _sleep_until(start_ns)
         loop.run()
@@ -249,7 +251,7 @@ class _Worker:
             budget=self._job.budgets.get(case_index),
             graceful_stop_ns=round(case.graceful_stop_s * 1e9),
             draw=random.Random(f"{self._job.seed}:{case_index}:worker {rank} of {of}"),
-            rate_limit=self._job.rate_limit,
+            is_throttled=self._job.rate_limit is not None,
             retries=case.retries > 0,
         )
 

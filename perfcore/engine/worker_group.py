@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from perfcore.engine.worker import PACKET_LIMIT
+from perfcore.engine.worker import OUT_OF_MEMORY_CODE, PACKET_LIMIT
 from perfcore.errors import SetupFailedError
 
 # A worker that was told to end and does not (it is stopped, or hangs) is killed after so long.
@@ -25,6 +25,7 @@ class _Member:
     pid: int
     channel: socket.socket
     alive: bool = True
+    ran_out_of_memory: bool = False
 
 
 class WorkerGroup:
@@ -32,6 +33,7 @@ class WorkerGroup:
 
     def __init__(self, workers: int, main: Callable[[int, socket.socket, int], int]) -> None:
         self._members: list[_Member] = []
+        self._kills_before = _out_of_memory_kills()
         try:
             for index in range(workers):
                 self._fork(index, main)
@@ -55,6 +57,8 @@ class WorkerGroup:
                 for member in self._members:
                     member.channel.close()
                 code = main(index, theirs, supervisor)
+            except MemoryError:
+                code = OUT_OF_MEMORY_CODE
             finally:
                 os._exit(code)
         theirs.close()
@@ -104,13 +108,24 @@ class WorkerGroup:
             messages.append(json.loads(packet))
 
     def cause_of_death(self, worker: int) -> str:
-        """`was killed by signal 9` or `ended with exit code 1`; the process is reaped then."""
-        status = self._end(self._members[worker])
+        """`was killed by signal 9`, `ran out of memory` or `ended with exit code 1`; the process is reaped then."""
+        member = self._members[worker]
+        status = self._end(member)
         if status is None:
             return "is gone"
         if os.WIFSIGNALED(status):
-            return f"was killed by signal {os.WTERMSIG(status)}"
+            by_kernel = os.WTERMSIG(status) == signal.SIGKILL and _out_of_memory_kills() > self._kills_before
+            member.ran_out_of_memory = by_kernel
+            told = f"was killed by signal {os.WTERMSIG(status)}"
+            return f"{told} (the kernel was ending processes for lack of memory)" if by_kernel else told
+        if os.WEXITSTATUS(status) == OUT_OF_MEMORY_CODE:
+            member.ran_out_of_memory = True
+            return "ran out of memory"
         return f"ended with exit code {os.WEXITSTATUS(status)}"
+
+    def ran_out_of_memory(self, worker: int) -> bool:
+        """Whether that was the cause of a worker's death, once it was asked for."""
+        return self._members[worker].ran_out_of_memory
 
     def kill_worker(self, worker: int) -> None:
         """End one worker that does not answer, and wait until it is gone; nothing more is heard of it."""
@@ -145,6 +160,15 @@ class WorkerGroup:
             _kill(pid)
             status = _wait(pid, END_TIMEOUT_S)
         return status
+
+
+def _out_of_memory_kills() -> int:
+    """How many processes the kernel has ended for lack of memory, its own and that of control groups; 0 if unknown."""
+    with suppress(OSError, ValueError), open("/proc/vmstat") as counters:
+        for line in counters:
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def _kill(pid: int) -> None:

@@ -78,6 +78,28 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
+class _Level:
+    """Average and maximum of what was noted, in the same memory however long a run lasts."""
+
+    __slots__ = ("_largest", "_sum", "samples")
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self._sum = self._largest = 0.0
+
+    def note(self, value: float) -> None:
+        self._largest = max(self._largest, value) if self.samples else value
+        self._sum += value
+        self.samples += 1
+
+    @property
+    def average(self) -> float:
+        return round(self._sum / self.samples, 1) if self.samples else 0.0
+
+    def average_and_max(self) -> dict[str, float]:
+        return {"avg": self.average, "max": round(self._largest, 1)}
+
+
 class EnvironmentSampler:
     """Samples host and workers; `document` is the environment block of a result.
 
@@ -86,10 +108,10 @@ class EnvironmentSampler:
 
     def __init__(self, versions: Mapping[str, str]) -> None:
         self._versions = dict(versions)
-        self._cpu: list[float] = []
-        self._memory: list[float] = []
+        self._cpu = _Level()
+        self._memory = _Level()
         self._workers: list[psutil.Process | None] = []
-        self._worker_cpu: list[list[float]] = []
+        self._worker_cpu: list[_Level] = []
         self._worker_rss: list[int] = []
         self._times_before = psutil.cpu_times()
         psutil.cpu_percent(None)  # the first call only sets the mark from which the next one counts
@@ -103,13 +125,13 @@ class EnvironmentSampler:
             except psutil.Error:
                 process = None
             self._workers.append(process)
-            self._worker_cpu.append([])
+            self._worker_cpu.append(_Level())
             self._worker_rss.append(0)
 
     def sample(self) -> None:
         """Take one sample of everything."""
-        self._cpu.append(psutil.cpu_percent(None))
-        self._memory.append(psutil.virtual_memory().percent)
+        self._cpu.note(psutil.cpu_percent(None))
+        self._memory.note(psutil.virtual_memory().percent)
         for at, process in enumerate(self._workers):
             if process is None:
                 continue
@@ -117,28 +139,29 @@ class EnvironmentSampler:
                 with process.oneshot():
                     if process.status() == psutil.STATUS_ZOMBIE:
                         raise psutil.ZombieProcess(process.pid)  # its load of 0 % would lower the average
-                    self._worker_cpu[at].append(process.cpu_percent(None))
+                    self._worker_cpu[at].note(process.cpu_percent(None))
                     self._worker_rss[at] = max(self._worker_rss[at], process.memory_info().rss)
             except psutil.Error:
                 self._workers[at] = None
 
     def document(self) -> dict[str, Any]:
         """The `environment` object; percentages are of one core for workers, of all cores for the host."""
-        if not self._cpu:
+        if not self._cpu.samples:
             self.sample()
         return {
             "python_version": platform.python_version(),
             "platform": platform.system(),
             "cpu_cores": usable_cores(),
+            "cpu_quota": cgroup_cpu_quota(),
             "cpu_model": _cpu_model(),
             "memory_mb": psutil.virtual_memory().total // _MIB,
             "kernel": platform.release(),
             "hostname": socket.gethostname(),
             "workers": len(self._workers),
             **self._versions,
-            "cpu_percent": _average_and_max(self._cpu),
-            "memory_percent": _average_and_max(self._memory),
-            "workers_cpu_percent": [_average(samples) for samples in self._worker_cpu],
+            "cpu_percent": self._cpu.average_and_max(),
+            "memory_percent": self._memory.average_and_max(),
+            "workers_cpu_percent": [level.average for level in self._worker_cpu],
             "workers_rss_mb": [round(rss / _MIB, 1) for rss in self._worker_rss],
             "steal_percent": self._steal_percent(),
             "python_implementation": sys.implementation.name,
@@ -153,11 +176,3 @@ class EnvironmentSampler:
 def _host_time(times: Any) -> float:
     # What guests got is in `user` and `nice` as well.
     return float(sum(times) - times.guest - times.guest_nice)
-
-
-def _average(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 1) if values else 0.0
-
-
-def _average_and_max(values: Sequence[float]) -> dict[str, float]:
-    return {"avg": _average(values), "max": round(max(values), 1)}

@@ -34,7 +34,7 @@ _COUNTERS = (
     "connections",
     "received_bytes",
     "sent_bytes",
-    "busy_ns",  # service time of all requests: over the duration, the average number in flight
+    "busy_ns",  # time under way of all requests: over the duration, the average number in flight
     "censored",
     "completed_in_plan",  # completions before the planned end
     "succeeded_in_plan",
@@ -141,7 +141,7 @@ class TestFigures:
         self._count("connections", int(c.rows["connections"].sum(dtype=np.int64)))
         self._count("received_bytes", int(c.rows["received_bytes"].sum()))
         self._count("sent_bytes", int(c.rows["sent_bytes"].sum()))
-        self._count("busy_ns", int(c.service_ns.sum()))
+        self._count("busy_ns", int(c.service_ns.sum() + c.earlier_ns.sum()))
         status = c.rows["status"]
         if failed:
             status = status[c.answered]
@@ -257,9 +257,8 @@ class _Columns:
         self.response_ns: Integers = self.done_ns - self.due_ns
         self.service_ns: Integers = self.done_ns - issued_ns
         self.lag_ns: Integers = issued_ns - self.due_ns
-        earlier_us = rows["earlier_us"]
-        if earlier_us.any():  # the lag is that of the first attempt
-            self.lag_ns -= np.multiply(earlier_us, 1000, dtype=np.int64)
+        self.earlier_ns: Integers = np.multiply(rows["earlier_us"], 1000, dtype=np.int64)
+        self.lag_ns -= self.earlier_ns  # that of the first attempt
         flags = np.ascontiguousarray(rows["flags"])
         self.connected = (flags & samples.CONNECTED) != 0
         self.resent = (flags & samples.RESENT) != 0

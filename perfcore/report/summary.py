@@ -158,7 +158,7 @@ def _machine(environment: Mapping[str, Any]) -> str:
 
 
 def _quota(environment: Mapping[str, Any]) -> str:
-    """What the control group grants, where that is no whole number of cores: half a core makes other figures than one."""
+    """What the control group grants, where that is no whole number of cores."""
     quota, cores = environment.get("cpu_quota"), environment.get("cpu_cores")
     if not quota or not cores or quota == cores or quota >= cores + 1:
         return ""

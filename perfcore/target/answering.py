@@ -80,7 +80,9 @@ class Answering(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_writable = True
         if self._blocks is not None:
-            self._pump()
+            # Not at once: asyncio is in the middle of a write here, and a further one that meets a reset would make
+            # it close the connection twice.
+            asyncio.get_running_loop().call_soon(self._pump)
         self._advance()
 
     def abort(self) -> None:

@@ -3,7 +3,7 @@ import errno
 import pycurl
 import pytest
 
-from perfcore.engine.curl_errors import error_code
+from perfcore.engine.curl_errors import error_code, error_text
 from perfcore.metrics.outcomes import ERROR_KINDS, LAST_TRANSPORT_KIND
 
 EOF_TEXT = (
@@ -63,3 +63,51 @@ def test_every_code_of_libcurl_is_a_transport_kind() -> None:
         for connected in (False, True):
             code = error_code(curl_code, 0, connected=connected, answer_began=False)
             assert 0 < code <= LAST_TRANSPORT_KIND
+
+
+FAILED = "Failed to connect to 127.0.0.1:8081 after 0 ms: Could not connect to server"
+
+
+@pytest.mark.parametrize(
+    ("curl_code", "message", "os_errno", "text"),
+    [
+        (pycurl.E_COULDNT_CONNECT, FAILED, 0, FAILED),
+        (
+            pycurl.E_COULDNT_CONNECT,
+            FAILED,
+            errno.EADDRNOTAVAIL,
+            "Failed to connect to 127.0.0.1:8081 after 0 ms: no free local port (use keepalive, more "
+            "local_addresses, fewer users, or a wider net.ipv4.ip_local_port_range)",
+        ),
+        (
+            pycurl.E_COULDNT_CONNECT,
+            FAILED,
+            errno.EHOSTUNREACH,
+            "Failed to connect to 127.0.0.1:8081 after 0 ms: No route to host",
+        ),
+        (
+            pycurl.E_COULDNT_CONNECT,
+            "",
+            errno.EMFILE,
+            "libcurl error 7: no free file descriptor (raise ulimit -n, or use fewer users)",
+        ),
+        (
+            pycurl.E_INTERFACE_FAILED,
+            "Failed binding local connection end",
+            errno.EADDRNOTAVAIL,
+            "Failed binding local connection end: this machine does not have that local address",
+        ),
+        (
+            pycurl.E_RECV_ERROR,
+            "Recv failure: Connection reset",
+            errno.ECONNRESET,
+            "Recv failure: Connection reset",
+        ),
+        (100, "", 0, "the head of the answer is larger than libcurl takes"),
+        (999, "", 0, "libcurl error 999"),
+    ],
+)
+def test_the_text_says_what_the_machine_lacks_and_the_way_out(
+    curl_code: int, message: str, os_errno: int, text: str
+) -> None:
+    assert error_text(curl_code, message, os_errno) == text

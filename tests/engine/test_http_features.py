@@ -125,6 +125,48 @@ def test_a_redirect_to_anything_but_http_is_not_followed(elsewhere: str) -> None
         assert (outcome(exchange), exchange.attempts) == (("", 302), 1)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "http://[foo/",
+        "http://[::1/",
+        "http://a]b/",
+        "http://127.0.0.1:99999/",
+        "http://127.0.0.1%00x/",
+        "http://ü]/",
+    ],
+)
+def test_a_redirect_to_what_is_no_url_is_a_bad_response(named: str) -> None:
+    with site(a=answer(302, Location=named)) as (_, server, client):
+        exchange, sent = user(), request(f"{server.url}/a", follow_redirects=True)
+        for _ in range(2):
+            assert outcome(send(client, exchange, sent)) == ("bad_response", 0)
+            assert exchange.error_text
+
+
+def test_a_redirect_to_an_international_name_is_looked_up() -> None:
+    with site(a=answer(302, Location="http://bücher.invalid/")) as (_, server, client):
+        exchange = send(client, user(), request(f"{server.url}/a", follow_redirects=True))
+        assert outcome(exchange) == ("dns", 0)
+
+
+def test_user_and_password_of_the_url_stay_with_their_origin() -> None:
+    there = Site()
+    with (
+        serving(there) as other,
+        site(a=answer(302, Location="/b"), b=answer(302, Location=f"http://127.0.0.1:{other.port}/c")) as (
+            served,
+            server,
+            client,
+        ),
+    ):
+        url = server.url.replace("http://", "http://joe:pw@")
+        assert outcome(send(client, user(), request(f"{url}/a", follow_redirects=True))) == ("", 200)
+        basic = f"Basic {base64.b64encode(b'joe:pw').decode()}"
+        assert served.headers("Authorization") == [[basic], [basic]]
+        assert there.headers("Authorization") == [[]]
+
+
 def test_credentials_are_not_carried_to_another_host() -> None:
     there = Site()
     with serving(there) as other:
@@ -277,6 +319,33 @@ def test_a_wrong_digest_password_is_a_401_and_no_resend() -> None:
         send(client, exchange, sent)
         assert outcome(exchange) == ("", 401)
         assert (exchange.attempts, exchange.flags & RESENT) == (len(served.seen), 0)
+
+
+def test_a_sample_shows_nothing_of_an_answer_before_it() -> None:
+    nonces: list[str] = []
+    challenge = digest_site(nonces)
+    turns = 0
+
+    def serve(connection: Connection) -> None:
+        nonlocal turns
+        while (got := connection.read_request()) is not None:
+            reply = challenge(got)
+            if reply is OK:
+                turns += 1
+                if turns >= 3:
+                    connection.reset()
+                    return
+                reply = answer(200, X_Turn=str(turns))
+            connection.send(reply)
+
+    with serving(serve) as server, open_client() as client:
+        exchange, sent = user(), digest(f"{server.url}/a")
+        for _ in range(2):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+        client.keep_next(exchange)
+        send(client, exchange, sent)
+        assert exchange.error
+        assert exchange.headers == {}
 
 
 def test_the_body_of_a_round_is_not_kept_with_the_answer() -> None:
@@ -497,6 +566,18 @@ def test_users_are_spread_over_the_addresses_of_a_name(select: str, monkeypatch:
             assert len(counted) > 1
 
 
+@pytest.mark.parametrize("select", ["round_robin", "random"])
+def test_a_host_that_is_an_address_needs_no_choice(select: str) -> None:
+    with site() as (_, server, client):
+        exchange = send(client, user(), request(server.url, dns_select=select))
+        assert outcome(exchange) == ("", 200)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener, open_client() as client:
+        port = listener.getsockname()[1]
+        listener.close()
+        exchange = send(client, user(), request(f"http://[::1]:{port}/", dns_select=select))
+        assert outcome(exchange) == ("refused", 0)
+
+
 @contextmanager
 def serving_everywhere(served: Callable[[Connection], None]) -> Iterator[int]:
     """On all addresses of the loopback network."""
@@ -614,6 +695,14 @@ def test_a_standing_connection_that_the_server_closed_is_not_used() -> None:
         until(lambda: is_readable(standing.fileno()))
         exchange = send(client, user(), request(server.url, preconnect=True))
         assert (outcome(exchange), exchange.flags) == (("", 200), CONNECTED)
+
+
+def test_an_address_that_is_none_of_this_machines_is_not_replaced_by_another() -> None:
+    with site() as (served, server, client):
+        sent = request(server.url, preconnect=True, local_addresses=("192.0.2.1",))
+        client.preconnect(sent, [1], 1.0)
+        assert outcome(send(client, user(), sent)) == ("unreachable", 0)
+        assert served.seen == []
 
 
 def test_standing_connections_come_from_and_go_where_the_users_would(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """Where a redirect leads: methods, bodies, and what is not carried to another origin."""
 
 import pytest
-from engine.http_harness import settings
 
-from perfcore.engine.redirects import can_be_followed, next_request, origin
+from engine.http_harness import settings
+from perfcore.engine.redirects import can_be_followed, next_request, origin, sendable_place
 from perfcore.engine.transport import Request
 
 HEADERS = [
@@ -94,4 +94,35 @@ def test_only_http_is_followed(url, followed):
 def test_an_origin_has_its_default_port_filled_in():
     assert origin("https://Example.com/x") == ("https", "example.com", 443)
     assert origin("http://[::1]:81/") == ("http", "::1", 81)
-    assert origin("http://a:99999/") == ("http", "a", 80)
+
+
+@pytest.mark.parametrize("url", ["http://a:99999/", "http://a:0/", "http://[a/", "http://a]b/"])
+def test_what_cannot_be_read_is_the_origin_of_nothing_else(url):
+    assert origin(url) not in (origin("http://a/"), origin("http://a:80/"))
+    assert origin(url) == origin(url)
+
+
+@pytest.mark.parametrize(
+    ("named", "place"),
+    [
+        ("http://a/b?c=d", "http://a/b?c=d"),
+        ("http://a/ü b", "http://a/%C3%BC%20b"),
+        ("http://bücher.example/", "http://xn--bcher-kva.example/"),
+        ("http://[::1]:81/", "http://[::1]:81/"),
+        ("http://[foo/", None),
+        ("http://a]b/", None),
+        ("http://ü]/", None),
+        ("http://a:99999/", None),
+        ("http://a:0/", None),
+        ("http:///x", None),
+        ("http://a:x/", None),
+    ],
+)
+def test_a_place_that_a_server_names_is_brought_into_ascii_or_is_none(named, place):
+    assert sendable_place(named) == place
+
+
+def test_within_its_origin_a_url_keeps_its_user_and_password():
+    assert hop(302, "http://h/b", start="http://joe:pw@h/a").url == "http://joe:pw@h/b"
+    assert hop(302, "http://ann:x@h/b", start="http://joe:pw@h/a").url == "http://ann:x@h/b"
+    assert hop(302, "http://h:81/b", start="http://joe:pw@h/a").url == "http://h:81/b"

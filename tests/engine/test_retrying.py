@@ -1,6 +1,7 @@
 """Tries, backoff and what they add up to: the loop with a transport that fails as told."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -8,10 +9,12 @@ from engine.fake_transport import MS, SECOND, Answer, FakeClock, FakeRecorder, F
 from engine.http_harness import settings
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
 from perfcore.engine.pacing import pacer_for
+from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.retrying import LONGEST_BACKOFF_S, backoff_ns
+from perfcore.engine.throttle import Throttle
 from perfcore.engine.transport import Request, RetryPolicy
 from perfcore.metrics.outcomes import CODE, ERROR_KINDS
-from perfcore.metrics.samples import CONNECTED, INTERRUPTED, RESENT, RETRIED
+from perfcore.metrics.samples import CONNECTED, RESENT, RETRIED
 from perfcore.suite.test_case import TestCase
 
 START = 5 * SECOND
@@ -30,19 +33,8 @@ class Constant:
         return self.constant
 
 
-class Slots:
-    """A rate limit that remembers whom it gave what."""
-
-    def __init__(self, interval_ns):
-        self.interval_ns = interval_ns
-        self.next_ns = 0
-        self.taken = []
-
-    def take(self, now_ns):
-        slot_ns = max(now_ns, self.next_ns)
-        self.next_ns = slot_ns + self.interval_ns
-        self.taken.append(slot_ns)
-        return slot_ns
+def slots(interval_ns):
+    return SharedSlots(SECOND / interval_ns, [0])
 
 
 class Run:
@@ -71,7 +63,7 @@ class Run:
             end_ns=None if case.duration_s is None else START + round(case.duration_s * 1e9),
             graceful_stop_ns=round(case.graceful_stop_s * 1e9),
             draw=random.Random(1),
-            rate_limit=rate_limit,
+            is_throttled=rate_limit is not None,
             retries=retry is not None,
         )
         LoadLoop(
@@ -81,6 +73,7 @@ class Run:
             clock=self.clock,
             on_failure=lambda exchange, _text: self.failures.append(ERROR_KINDS[exchange.error]),
             on_housekeeping=lambda now_ns: stop_at_ns is not None and now_ns >= stop_at_ns,
+            throttle=None if rate_limit is None else Throttle(rate_limit),
         ).run()
         assert (self.load.users, self.load.in_flight) == (0, 0)
 
@@ -140,7 +133,7 @@ def test_a_status_that_is_expected_is_no_failure_to_retry():
 def test_the_pause_doubles_and_is_jittered_by_half():
     run = Run([Answer(status=502, after_ns=0)], policy(retries=4, backoff_s=0.1))
     starts = [at for at, _, _ in run.transport.started]
-    pauses = [(after - before) / 1e9 for before, after in zip(starts, starts[1:], strict=False)]
+    pauses = [(after - before) / 1e9 for before, after in pairwise(starts)]
     for retry, pause in enumerate(pauses):
         assert 0.05 * 2**retry <= pause <= 0.151 * 2**retry
 
@@ -176,48 +169,89 @@ def test_users_go_on_while_another_backs_off():
     assert run.load.max_in_flight == 3
 
 
-def test_a_request_in_its_backoff_is_interrupted_when_the_grace_is_over():
+def test_at_the_end_the_last_outcome_of_a_request_in_its_backoff_stands():
     run = Run(
-        [Answer(status=502)],
+        [Answer(status=502, after_ns=10 * MS)],
         policy(backoff_s=50.0),
         parallel_users=2,
         duration="1s",
-        graceful_stop="2s",
+        graceful_stop="20s",
     )
-    assert [row.flags for row in run.rows] == [INTERRUPTED] * 2
-    assert {row.attempts for row in run.rows} == {1}
-    assert run.transport.cuts == []  # nothing was on its way
-    assert 3 * SECOND <= run.clock.now_ns - START < 3.1 * SECOND
+    assert [(row.status, row.attempts, row.flags) for row in run.rows] == [(502, 1, 0)] * 2
+    assert {row.done_ns - row.due_ns for row in run.rows} == {10 * MS}
+    assert run.failures == ["expectation:status"] * 2
+    assert run.clock.now_ns - START <= SECOND + MS
+
+
+def test_after_the_end_nothing_is_tried_again():
+    run = Run([Answer(status=502, after_ns=600 * MS)], policy(retries=50, backoff_s=0.0), duration="1s")
+    assert [(row.attempts, row.flags) for row in run.rows] == [(2, RETRIED)]
+    assert run.rows[0].done_ns - START == 1200 * MS
+
+
+def test_a_stop_ends_a_long_backoff_at_once():
+    run = Run(
+        [Answer(error=REFUSED, status=0, attempts=0)],
+        policy(backoff_s=60.0),
+        stop_at_ns=START + SECOND,
+        iterations=5,
+    )
+    assert [(row.error, row.flags) for row in run.rows] == [(REFUSED, 0)]
+    assert run.clock.now_ns - START <= 1100 * MS
 
 
 def test_a_rate_limit_moves_the_due_times():
-    slots = Slots(100 * MS)
-    run = Run([Answer(after_ns=MS)], parallel_users=5, iterations=2, rate_limit=slots)
+    run = Run([Answer(after_ns=MS)], parallel_users=5, iterations=2, rate_limit=slots(100 * MS))
     dues = sorted(row.due_ns for row in run.rows)
     assert dues == [START + at * 100 * MS for at in range(10)]
     assert all(row.issued_ns - row.due_ns <= MS for row in run.rows)
-    assert slots.taken == dues
 
 
 def test_a_rate_that_is_not_reached_holds_nobody_back():
-    run = Run([Answer(after_ns=100 * MS)], parallel_users=2, iterations=3, rate_limit=Slots(MS))
-    assert sorted(row.due_ns - START for row in run.rows)[-1] <= 201 * MS
+    run = Run([Answer(after_ns=100 * MS)], parallel_users=2, iterations=3, rate_limit=slots(MS))
+    assert sorted(row.due_ns - START for row in run.rows)[-1] <= 203 * MS
 
 
-def test_a_user_whose_instant_lies_after_the_end_ends():
-    slots = Slots(300 * MS)
-    run = Run([Answer(after_ns=MS)], parallel_users=9, duration="1s", rate_limit=slots)
-    assert [row.due_ns - START for row in run.rows] == [0, 300 * MS, 600 * MS, 900 * MS]
-    assert run.load.reached_end
+def test_a_rate_limit_holds_tries_back_as_well():
+    run = Run(
+        [Answer(status=503, after_ns=MS)],
+        policy(retries=3, backoff_s=0.0),
+        parallel_users=2,
+        rate_limit=slots(100 * MS),
+    )
+    starts = [at - START for at, _, _ in run.transport.started]
+    assert starts == [at * 100 * MS for at in range(8)]
+    assert [row.attempts for row in run.rows] == [4, 4]
 
 
-def test_a_stop_ends_those_who_wait_for_their_instant():
+def test_users_that_end_in_line_take_no_instants_with_them():
+    limit = slots(100 * MS)
+    first = Run([Answer(after_ns=MS)], parallel_users=300, duration="1s", rate_limit=limit)
+    assert len(first.rows) == 10
+    # But for one that was near at the end.
+    assert limit.take(START + SECOND)[0] <= START + SECOND + 100 * MS
+
+
+def test_a_stop_ends_those_who_stand_in_line():
     run = Run(
         [Answer(after_ns=MS)],
         parallel_users=9,
         iterations=100,
-        rate_limit=Slots(SECOND),
+        rate_limit=slots(SECOND),
         stop_at_ns=START + SECOND + 500 * MS,
     )
     assert len(run.rows) == 2
     assert run.clock.now_ns - START < 2 * SECOND
+
+
+def test_a_try_that_stands_in_line_ends_with_its_outcome():
+    run = Run(
+        [Answer(status=503, after_ns=MS)],
+        policy(backoff_s=0.0),
+        parallel_users=3,
+        duration="1s",
+        rate_limit=slots(600 * MS),
+    )
+    assert sorted(row.attempts for row in run.rows) in ([1, 1], [2])
+    assert run.failures == ["expectation:status"] * len(run.rows)
+    assert run.load.in_flight == 0

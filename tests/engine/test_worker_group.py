@@ -14,6 +14,7 @@ from target_process import ROOT
 
 from engine.http_harness import WAIT_S, until
 from perfcore.engine import worker_group
+from perfcore.engine.worker import OUT_OF_MEMORY_CODE
 from perfcore.engine.worker_group import WorkerGroup
 from perfcore.errors import SetupFailedError
 
@@ -161,6 +162,43 @@ def test_a_fork_that_fails_leaves_no_worker_and_no_descriptor(monkeypatch: pytes
     assert len(forked) == 2
     assert all(not Path(f"/proc/{pid}").exists() for pid in forked)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_worker_without_memory_is_told_from_one_that_fails() -> None:
+    def runs_out(index: int, _channel: socket.socket, _pid: int) -> int:
+        if index == 0:
+            raise MemoryError
+        return OUT_OF_MEMORY_CODE if index == 1 else 1
+
+    group = WorkerGroup(3, runs_out)
+    try:
+        assert sorted(worker for worker, _ in receive(group, 3)) == [0, 1, 2]
+        causes = [group.cause_of_death(worker) for worker in range(3)]
+        assert causes == ["ran out of memory", "ran out of memory", "ended with exit code 1"]
+        assert [group.ran_out_of_memory(worker) for worker in range(3)] == [True, True, False]
+    finally:
+        group.kill()
+
+
+@pytest.mark.parametrize(
+    ("kills", "cause"),
+    [
+        ([4, 4], "was killed by signal 9"),
+        ([4, 5], "was killed by signal 9 (the kernel was ending processes for lack of memory)"),
+    ],
+)
+def test_a_kill_is_the_kernels_where_it_has_counted_one(
+    monkeypatch: pytest.MonkeyPatch, kills: list[int], cause: str
+) -> None:
+    left = iter(kills)
+    monkeypatch.setattr(worker_group, "_out_of_memory_kills", lambda: next(left))
+    group = WorkerGroup(1, echoes)
+    try:
+        os.kill(group.pids[0], signal.SIGKILL)
+        receive(group, 1)
+        assert group.cause_of_death(0) == cause
+    finally:
+        group.kill()
 
 
 SUPERVISOR = """

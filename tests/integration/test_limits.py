@@ -205,3 +205,34 @@ def test_a_limit_is_seen_by_a_caller_from_python(tmp_path, target):
     )  # fmt: skip
     wait_until(lambda: target.stats()["open_connections"] == 0, "connections closed")
     assert done.stdout == "aborted 108 None ended by limits.max_duration (500ms)\n", done.stderr
+
+
+THROTTLED = """
+test_suite:
+  name: throttled
+  base_url: {url}
+  limits: {{max_rate: 50/s}}
+  mode: {mode}
+  tests:
+    - {{name: many, endpoint: /health, parallel_users: 300, duration: 1s, ramp_up: 0s}}
+    - {{name: few, endpoint: "/flaky?rate=1", retries: 1, retry_backoff: 1ms, parallel_users: 5, duration: 2s}}
+"""
+
+
+@pytest.mark.parametrize("mode", ["parallel", "sequential"])
+def test_a_rate_holds_for_all_tests_tries_and_workers_and_starves_none(tmp_path, target, mode):
+    done = run(tmp_path, THROTTLED.format(url=target.url, mode=mode), "--procs", "3")
+    many, few = done.test("many"), done.test("few")
+    counted = target.stats()["requests"]
+    assert counted == many["attempts"] + few["attempts"]
+    clock = done.document["clock"]
+    lasted_s = (clock["end"]["monotonic_ns"] - clock["start"]["monotonic_ns"]) / 1e9
+    assert counted <= 50 * lasted_s + 1
+    # Each test got its part of it, whoever else stood in line.
+    assert many["total_requests"] > 0
+    assert few["total_requests"] > 0
+    assert few["retried_requests"] > 0
+    for test in (many, few):
+        assert_numbers_add_up(test)
+        # Whom the limit holds back is due later: nothing of it is told as slowness.
+        assert test["timing"]["count"] == 0 or test["timing"]["percentiles"]["p50"] < 1000

@@ -97,6 +97,13 @@ def test_usable_cores_are_affinity_or_quota_whichever_is_less(groups, monkeypatc
     assert usable_cores() == cores
 
 
+def test_half_a_core_is_one_usable_core_and_the_document_says_half(groups, monkeypatch):
+    groups(V1, v1("/docker/x", 50_000))
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda pid: {0, 1})
+    document = EnvironmentSampler(VERSIONS).document()
+    assert (document["cpu_cores"], document["cpu_quota"]) == (1, 0.5)
+
+
 def test_this_machine_has_a_core():
     assert usable_cores() >= 1
 

@@ -63,7 +63,7 @@ class Plain:
             connections=row["connections"],
             received_bytes=row["received_bytes"],
             sent_bytes=row["sent_bytes"],
-            busy_ns=service,
+            busy_ns=service + 1000 * row["earlier_us"],
             completed_in_plan=in_plan,
             succeeded_in_plan=in_plan and not kind,
             censored=kind in ("timeout", "connect_timeout"),

@@ -390,3 +390,22 @@ def test_a_run_that_a_limit_ended_says_which() -> None:
     for reason in reasons:
         document = suite_result({}, verdict="aborted", incidents=["worker 1 is gone", reason])
         assert f"ABORTED  {reason.removeprefix('aborted: ')}" in summary_text(document, width=120)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores", "said"),
+    [
+        (0.5, 1, "the control group grants 0.5 CPUs"),
+        (2.5, 2, "the control group grants 2.5 CPUs"),
+        (2.0, 2, None),
+        (64.0, 8, None),  # more than the machine has
+        (None, 8, None),
+    ],
+)
+def test_a_part_of_a_core_is_said_beside_the_cores(quota, cores, said) -> None:
+    environment = {"workers": cores, "cpu_cores": cores, "cpu_model": "AMD EPYC", "cpu_quota": quota}
+    text = summary_text(suite_result(environment=environment), width=120)
+    if said is None:
+        assert "control group" not in text
+    else:
+        assert f"{cores} × AMD EPYC · {said}" in text

@@ -50,7 +50,8 @@ WAYS = st.one_of(
             "dns": st.fixed_dictionaries({"select": st.sampled_from(["first", "random", "round_robin"])})
         },
     ),
-    st.just({"http_version": "3", "preconnect": True}),
+    st.just({"http_version": "3"}),
+    st.just({"http_version": "2", "preconnect": True}),
 )
 LIMITS = st.fixed_dictionaries(
     {},

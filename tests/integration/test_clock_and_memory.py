@@ -1,0 +1,148 @@
+"""Time and memory of long runs: the system's clock may step, and an hour costs no more memory than a minute."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from integration.runs import (
+    assert_numbers_add_up,
+    ended,
+    environment,
+    interrupt,
+    one_test,
+    started,
+    under_load,
+    workers_of,
+    write_suite,
+)
+
+HOUR_S = 3600
+
+# What Python reads of the system's clock jumps by so many seconds, half a second after the start.
+STEPPING = """
+import sys, time
+step_s, begun = float(sys.argv.pop(1)), time.monotonic()
+real = time.time_ns
+def stepped_ns():
+    return real() + (round(step_s * 1e9) if time.monotonic() - begun > 0.5 else 0)
+time.time_ns, time.time = stepped_ns, lambda: stepped_ns() / 1e9
+from perfcore.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def assert_no_figure_moved(document, target, passed_s, load_s):
+    """All that is measured fits into the time that really passed, and begins and ends where it should."""
+    clock = document["clock"]
+    lasted_s = (clock["end"]["monotonic_ns"] - clock["start"]["monotonic_ns"]) / 1e9
+    assert load_s <= lasted_s <= passed_s
+    test = document["results"]["test"]
+    assert_numbers_add_up(test)
+    assert test["errors"] == {}
+    assert test["attempts"] == target.stats()["requests"]
+    assert load_s * 1000 <= test["parallel_execution"]["total_duration_ms"] <= passed_s * 1000
+    assert len(test["timeline"]["requests"]) <= passed_s / test["timeline"]["slice_s"] + 1
+    for figures in (test["timing"], test["service_time"], test["timing_failed"], *test["phases"].values()):
+        times = [value for key, value in figures.items() if key.endswith("_ms") and value is not None]
+        assert all(0 <= value <= passed_s * 1000 for value in times), figures
+    assert 0 < test["requests_per_second"] <= test["total_requests"] / load_s + 0.001  # it is rounded
+
+
+# The same for whatever libcurl and the other libraries read. No header is needed to compile it.
+STEPPING_LIBRARY = """
+typedef struct { long s, n; } instant;
+extern void *dlsym(void *, const char *);
+static int (*real)(int, instant *);
+static instant begun;
+__attribute__((constructor)) static void begin(void) {
+    real = (int (*)(int, instant *))dlsym((void *)-1L, "clock_gettime");
+    real(1, &begun);
+}
+int clock_gettime(int id, instant *t) {
+    instant now;
+    if (!real) begin();
+    int failed = real(id, t);
+    real(1, &now);
+    if (!failed && (id == 0 || id == 5) && now.s - begun.s + (now.n - begun.n) / 1e9 > 0.5) t->s += STEP_S;
+    return failed;
+}
+long time(long *t) { instant now; clock_gettime(0, &now); if (t) *t = now.s; return now.s; }
+int gettimeofday(instant *t, void *zone) { int failed = clock_gettime(0, t); t->n /= 1000; return failed; }
+"""
+
+
+def run_for_a_second_and_a_half(tmp_path, target, program, *, step_s, **env):
+    text = one_test(
+        target.url,
+        endpoint="/health",
+        parallel_users=4,
+        duration="1500ms",
+        think_time="2ms",
+        keepalive="false",
+    )
+    begun = time.monotonic()
+    done = subprocess.run(
+        [
+            sys.executable, *program,
+            str(write_suite(tmp_path, text)), "--procs", "2", "--results-dir", "results",
+        ],
+        cwd=tmp_path,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )  # fmt: skip
+    passed_s = time.monotonic() - begun
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
+    clock = document["clock"]
+    stepped_s = (clock["end"]["realtime_ns"] - clock["start"]["realtime_ns"]) / 1e9
+    assert abs(stepped_s - step_s) < 60, "the clock did not step"
+    assert_no_figure_moved(document, target, passed_s, 1.5)
+
+
+@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
+def test_a_step_of_the_clock_in_mid_run_moves_no_figure(tmp_path, target, step_s):
+    run_for_a_second_and_a_half(tmp_path, target, ["-c", STEPPING, str(step_s)], step_s=step_s)
+
+
+@pytest.mark.debian("gcc")
+@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
+def test_a_step_of_every_librarys_clock_moves_no_figure(tmp_path, target, step_s):
+    library = tmp_path / "stepping.so"
+    source = STEPPING_LIBRARY.replace("STEP_S", f"({step_s})")
+    command = ["gcc", "-shared", "-fPIC", "-w", "-o", str(library), "-x", "c", "-", "-nostdlib"]
+    subprocess.run(command, input=source, text=True, check=True)
+    run_for_a_second_and_a_half(tmp_path, target, ["-m", "perfcore"], step_s=step_s, LD_PRELOAD=str(library))
+
+
+# -- an hour --------------------------------------------------------------------------------------------------------
+
+
+def own_memory_kib(pid):
+    """Without what is shared: a ring's pages count for whoever touches them, and are no more than the ring."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["/health", "/close", "/truncate", "/status/500", '"/echo?n=${uuid()}"'],
+)
+def test_a_worker_takes_no_more_memory_the_more_requests_it_sent(tmp_path, target, endpoint):
+    """An hour at eight requests a second, in a few seconds: kept connections, new ones, failures, new URLs."""
+    text = one_test(target.url, endpoint=endpoint, parallel_users=20, duration="60s")
+    with started(tmp_path, text, "--procs", "1") as process:
+        (worker,) = workers_of(process, 1)
+        under_load(target, 3_000)
+        before_kib = own_memory_kib(worker)
+        under_load(target, 12_000 if endpoint in ("/close", "/truncate") else 28_000)
+        after_kib = own_memory_kib(worker)
+        interrupt(process)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    # A leak of a hundred bytes a request would be 900 KiB at least.
+    assert after_kib - before_kib < 700

@@ -1,0 +1,58 @@
+"""Figures of whole runs that no single module decides."""
+
+import subprocess
+import sys
+import time
+
+from integration.runs import (
+    environment,
+    one_test,
+    run,
+)
+
+
+def test_thinking_users_do_not_wait_for_a_total_that_is_spent(tmp_path, target):
+    suite = one_test(target.url, endpoint="/health", parallel_users=4, total_iterations=4, think_time="30s")
+    begun = time.monotonic()
+    done = run(tmp_path, suite, "--procs", "2")
+    assert done.code == 0
+    assert done.test("test")["total_requests"] == 4
+    assert time.monotonic() - begun < 15
+
+
+def test_max_in_flight_is_attained_and_users_have_no_holes(tmp_path, target):
+    suite = one_test(target.url, endpoint="/delay/40", parallel_users=6, think_time="40ms", duration="1500ms")
+    test = run(tmp_path, suite, "--procs", "3").test("test")
+    assert 1 <= test["parallel_execution"]["max_in_flight"] <= 6
+    users = test["timeline"]["users"]
+    assert len(users) >= 15
+    assert set(users) == {6}
+
+
+def test_a_test_shorter_than_a_look_shows_its_users(tmp_path, target):
+    test = run(tmp_path, one_test(target.url, endpoint="/delay/30", parallel_users=3)).test("test")
+    assert test["timeline"]["users"] == [3]
+
+
+def test_the_directory_has_the_name_of_the_results_timestamp(tmp_path, target):
+    program = (
+        "import sys, time\n"
+        "from perfcore import TestCase, TestRunner\n"
+        "from perfcore.engine import test_runner\n"
+        "real, now = test_runner.ResultsLogger.open_run, test_runner.now\n"
+        "def slow(*arguments):\n"
+        "    time.sleep(1.1)\n"
+        "    return real(*arguments)\n"
+        "test_runner.ResultsLogger.open_run = slow\n"
+        "result = TestRunner().run(TestCase(name='x', endpoint=sys.argv[1]))\n"
+        "assert result.results_dir.name == result.timestamp.replace(':', '-'), result.results_dir\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, f"{target.url}/health"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,250 @@
+"""Signals, and streams that nobody reads: the run ends as it should, and its result is saved."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from integration.runs import (
+    COMMAND,
+    assert_numbers_add_up,
+    ended,
+    environment,
+    interrupt,
+    is_alive,
+    one_test,
+    started,
+    under_load,
+    wait_until,
+    workers_of,
+    write_suite,
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_drains_and_saves(tmp_path, target, number):
+    suite = one_test(target.url, endpoint="/delay/200", parallel_users=6, duration="30s")
+    with started(tmp_path, suite, "--procs", "2") as process:
+        under_load(target, 12)
+        interrupt(process, number)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    assert done.document["verdict"] == "interrupted"
+    test = done.test("test")
+    assert test["attempts"] == target.stats()["requests"]
+    assert test["interrupted_requests"] == 0
+    assert_numbers_add_up(test)
+    assert "once more to leave at once" in done.stderr
+
+
+def test_the_second_signal_leaves_at_once(tmp_path, target):
+    suite = one_test(target.url, endpoint="/delay/20000", parallel_users=4, duration="30s")
+    with started(tmp_path, suite, "--procs", "2") as process:
+        workers = workers_of(process, 2)
+        wait_until(lambda: target.stats()["open_connections"] >= 4, "requests under way")
+        interrupt(process)
+        time.sleep(0.3)  # two signals at the same instant are one to the kernel
+        interrupt(process)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    assert list((tmp_path / "results").iterdir()) == []
+    assert not any(is_alive(pid) for pid in workers)
+
+
+def test_an_interrupted_run_leaves_later_tests_out(tmp_path, target):
+    suite = f"""
+test_suite:
+  name: two
+  base_url: {target.url}
+  tests:
+    - {{name: one, endpoint: /health, parallel_users: 4, duration: 30s}}
+    - {{name: two, endpoint: /users/1, parallel_users: 4, iterations: 25}}
+"""
+    with started(tmp_path, suite) as process:
+        under_load(target)
+        interrupt(process)
+        done = ended(process, tmp_path)
+    assert list(done.document["results"]) == ["one"]
+    assert done.document["incidents"] == ["interrupted by SIGINT", "not started: two"]
+
+
+def test_the_drain_after_a_signal_is_no_load(tmp_path, target):
+    suite = one_test(target.url, endpoint="/delay/800", parallel_users=10, duration="30s")
+    with started(tmp_path, suite, "--procs", "2") as process:
+        wait_until(lambda: target.stats()["open_connections"] >= 10, "requests under way")
+        time.sleep(0.2)
+        interrupt(process)
+        done = ended(process, tmp_path)
+    test = done.test("test")
+    assert test["total_requests"] == 10
+    # All ten were answered after the signal: none counts, and the time after it is the drain.
+    assert test["requests_per_second"] == 0
+    parallel = test["parallel_execution"]
+    assert 100 < parallel["drain_ms"] < 800
+    assert parallel["total_duration_ms"] + parallel["drain_ms"] >= 800
+    assert test["timeline"]["users"][:5] == [10] * 5
+
+
+def test_what_was_ignored_at_the_start_stays_ignored(tmp_path, target):
+    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", duration="1500ms"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "perfcore", str(suite), "--procs", "1", "--results-dir", "results"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    ) as process:
+        try:
+            under_load(target)
+            interrupt(process, signal.SIGHUP)
+            done = ended(process, tmp_path)
+        finally:
+            process.kill()
+    assert done.code == 0
+
+
+def test_an_interrupt_before_the_load_is_one_line(tmp_path):
+    program = (
+        "import sys\n"
+        "import perfcore.cli.run_command as command\n"
+        "def load(*_args, **_keys): raise KeyboardInterrupt\n"
+        "command.load_suite = load\n"
+        "from perfcore.cli.main import main\n"
+        "sys.exit(main(['suite.yaml']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (105, "perfcore: interrupted\n")
+
+
+def test_a_closed_stdout_costs_nothing_but_the_summary(tmp_path, target):
+    suite = one_test(target.url, endpoint="/health", iterations=5)
+    with started(tmp_path, suite) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in stderr
+    assert (tmp_path / "results" / "latest" / "results.json").exists()
+
+
+def command_line(suite, *arguments):
+    return [*COMMAND, str(suite), "--procs", "1", "--results-dir", "results", *arguments]
+
+
+def shell(tmp_path, line, suite):
+    """What a shell makes of this line, in which `$RUN` stands for the run."""
+    words = " ".join(f"'{word}'" for word in command_line(suite))
+    return subprocess.run(
+        ["bash", "-c", line.replace("$RUN", words)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def assert_saved(tmp_path, target, requests=None):
+    document = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
+    test = document["results"]["test"]
+    assert_numbers_add_up(test)
+    assert test["attempts"] == target.stats()["requests"]
+    assert requests in (None, test["total_requests"])
+    return document
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("$RUN | head -1; exit ${PIPESTATUS[0]}", "suite\n"),
+        ("$RUN --json | head -c 1; exit ${PIPESTATUS[0]}", "{"),
+        ("$RUN >&-", ""),
+        ("$RUN 2>&-", None),
+        ("$RUN 2> >(true)", None),
+        ("$RUN 2>/dev/full", None),
+        ("$RUN <&- >&- 2>&-", ""),
+        ("setsid $RUN </dev/null >/dev/null 2>&1", ""),
+    ],
+)
+def test_streams_that_nobody_reads_cost_nothing_but_what_was_written_there(tmp_path, target, line, said):
+    text = one_test(target.url, endpoint="/health", parallel_users=2, iterations=300)
+    done = shell(tmp_path, line, write_suite(tmp_path, text))
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    if said is None:
+        assert "600 requests" in done.stdout
+    else:
+        assert done.stdout == said
+    assert_saved(tmp_path, target, 600)
+
+
+def test_a_reader_of_the_progress_that_goes_away_ends_no_run(tmp_path, target):
+    suite = one_test(target.url, endpoint="/health", parallel_users=2, duration="1200ms")
+    with started(tmp_path, suite, "--procs", "1") as process:
+        assert process.stderr is not None
+        assert "started" in process.stderr.readline()
+        process.stderr.close()
+        process.stderr = None
+        stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "PASSED" in stdout
+    assert_saved(tmp_path, target)
+
+
+def read_all(terminal):
+    """What a terminal emulator does: a program that writes more than the kernel keeps would wait for it."""
+    with suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
+
+
+@pytest.mark.parametrize("cause", ["SIGHUP", "SIGINT"])
+def test_a_closed_terminal_or_its_ctrl_c_ends_the_run_and_the_result_is_saved(tmp_path, target, cause):
+    """A closed window is SIGHUP and an error for whoever writes; Ctrl-C reaches every process of the group."""
+    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=2, duration="30s"))
+    terminal, end = pty.openpty()
+    with subprocess.Popen(
+        command_line(suite),
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(end)
+        reader = threading.Thread(target=read_all, args=(terminal,))
+        try:
+            if cause == "SIGINT":
+                reader.start()
+            workers = workers_of(process, 1)
+            under_load(target)
+            if cause == "SIGINT":
+                os.write(terminal, b"\x03")
+            else:
+                os.close(terminal)
+            code = process.wait(30)
+        finally:
+            process.kill()
+            process.wait(30)
+            if cause == "SIGINT":
+                reader.join(30)
+                os.close(terminal)
+    assert code == 105
+    document = assert_saved(tmp_path, target)
+    assert document["incidents"] == [f"interrupted by {cause}"]
+    assert not any(is_alive(pid) for pid in workers)
