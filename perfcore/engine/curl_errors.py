@@ -9,6 +9,7 @@ import os
 from perfcore.metrics.outcomes import CODE
 
 URL_MALFORMAT = 3
+_ABORTED_BY_CALLBACK = 42  # the only callback that aborts is the one that reads an Upload
 _COULDNT_CONNECT = 7
 _INTERFACE_FAILED = 45
 _OPERATION_TIMEDOUT = 28
@@ -51,6 +52,8 @@ _NO_WAY_WORDS = "Could not connect to server"
 
 def error_text(curl_code: int, message: str, os_errno: int = 0) -> str:
     """What to tell of a failed transfer: libcurl's own words where it has some, with the system's reason."""
+    if curl_code == _ABORTED_BY_CALLBACK:
+        return "a file of the body has become shorter than it was when the run began"
     text = message or _TEXTS.get(curl_code) or f"libcurl error {curl_code}"
     if not os_errno:
         return text

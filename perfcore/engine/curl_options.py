@@ -28,6 +28,8 @@ _HTTP_VERSIONS = {
     # Nothing else: a suite that asks for HTTP/3 is not to measure another one.
     "3": pycurl.CURL_HTTP_VERSION_3ONLY,
 }
+# Of the numbers with which libcurl says what was spoken.
+HTTP_VERSION_NAMES = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
 # From here on a connection carries frames, and speaks without being asked.
 FIRST_FRAMED_VERSION = pycurl.CURL_HTTP_VERSION_2_0
 _AUTH_SCHEMES = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from perfcore.engine.response_keeping import decoded
 from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.outcomes import ERROR_KINDS, LAST_TRANSPORT_KIND
 from perfcore.suite.secret_values import given_secrets, sent_secrets
@@ -64,7 +65,7 @@ class FailureSampler:
             "detail": masker.answer(explanation, is_cut=len(explanation) >= LIBCURL_TEXT),
             "headers": masker.headers(exchange.headers),
             # Cut here, by a connection that broke, or by the server.
-            "body": masker.answer(exchange.body[:BODY_KEPT].decode("utf-8", "replace"), is_cut=True),
+            "body": masker.answer(decoded(exchange.body[:BODY_KEPT]), is_cut=True),
         }
 
     def _explain_status(self, exchange: Exchange) -> str:

@@ -140,6 +140,8 @@ class HttpClient:
         user = exchange.transport_state
         if user is not None and user.active:
             self._release(user)
+        elif exchange in self._early:
+            self._early.remove(exchange)
 
     def keep_next(self, exchange: Exchange) -> None:
         """Keep the user's next answer, body and headers, as a sample."""
@@ -156,6 +158,10 @@ class HttpClient:
     def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
         """By test and address: the connections opened to it and the requests sent to it."""
         return self._figures.addresses()
+
+    def http_versions(self) -> dict[int, dict[str, int]]:
+        """By test: connections by the version of HTTP that was spoken on them."""
+        return self._figures.http_versions()
 
     def preconnect(self, request: Request, users: Iterable[int], timeout_s: float) -> None:
         """Have a TCP connection stand for each of these users, for their first requests to take."""
@@ -396,6 +402,10 @@ class HttpClient:
         return standing or new_socket(family, kind, protocol, local) or int(pycurl.SOCKET_BAD)
 
     def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
+        if fd in self._user_of:
+            self._forget(
+                fd
+            )  # an earlier socket with this number, which libcurl closed without being able to tell
         user.plain = False
         user.sockets += 1
         user.open_sockets += 1

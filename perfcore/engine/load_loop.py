@@ -413,6 +413,7 @@ class LoadLoop:
 
     def _cut(self, load: CaseLoad, now_ns: int) -> None:
         """Give up what is still under way; it is recorded as interrupted, and in no total."""
+        self._take(self._transport.poll(0.0))  # what has ended is not under way
         cut = [exchange for exchange in load.exchanges if exchange.under_way]
         for exchange in cut:
             self._transport.cut(exchange)

@@ -60,3 +60,22 @@ def parse_headers(lines: list[bytes]) -> dict[str, str]:
             key, text = name.strip().lower(), value.strip()
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
+
+
+def decoded(body: bytes) -> str:
+    """The text of a body whose end may be missing, whatever its charset is: what is looked for in it is to be found.
+
+    UTF-8; UTF-16 where that is told by its mark or by every second byte being zero; else Latin-1, which has a letter
+    for every byte.
+    """
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return body.decode("utf-16", "replace")
+    if len(body) > 3 and not any(body[1::2]):
+        return body.decode("utf-16-le", "replace")
+    if len(body) > 3 and not any(body[0::2]):
+        return body.decode("utf-16-be", "replace")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        is_cut = error.start >= len(body) - 3 and error.reason == "unexpected end of data"
+        return body.decode("utf-8" if is_cut else "latin-1", "replace")

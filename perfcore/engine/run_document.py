@@ -1,7 +1,7 @@
 """From everything the supervisor knows at the end to the document of results.json."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.test_document import TestFacts, test_document
 from perfcore.metrics.test_result import SCHEMA_VERSION
 from perfcore.suite.secrets import Masker
+from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
 
 _VERDICTS = {
@@ -47,6 +48,7 @@ class TestNotes:
     reached_end: bool = False
     max_in_flight: int = 0
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)
+    http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
     failure_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def note_end(self, said: Mapping[str, Any]) -> None:
@@ -56,6 +58,8 @@ class TestNotes:
             total = self.addresses.setdefault(address, {"connections": 0, "requests": 0})
             for name, count in counts.items():
                 total[name] += count
+        for version, count in said["http_versions"].items():
+            self.http_versions[version] = self.http_versions.get(version, 0) + count
 
 
 @dataclass(slots=True)
@@ -101,6 +105,7 @@ def run_document(
         "command_line": masker.command_line(command_line),
         "base_url": masker.url(suite.base_url),
         "mode": suite.mode,
+        "limits": suite.limits.model_dump(exclude_none=True),
         "clock": {
             name: {"monotonic_ns": instant.monotonic_ns, "realtime_ns": instant.realtime_ns}
             for name, instant in (("start", notes.start), ("end", notes.end))
@@ -133,6 +138,8 @@ def incidents(plans: Sequence[CasePlan], figures: Sequence[TestFigures], notes: 
     missing = [plan.case.key for plan, test in zip(plans, notes.tests, strict=True) if not test.began]
     if missing:
         lines.append(f"not started: {', '.join(missing)}")
+    for plan, noted in zip(plans, notes.tests, strict=True):
+        lines.extend(_other_versions(plan.case, noted.http_versions))
     for plan, test in zip(plans, figures, strict=True):
         resent = test.counter("resent")
         if resent and plan.case.method in _NOT_IDEMPOTENT:
@@ -143,6 +150,18 @@ def incidents(plans: Sequence[CasePlan], figures: Sequence[TestFigures], notes: 
                 "the server may have acted on both"
             )
     return lines
+
+
+def _other_versions(case: TestCase, spoken: Mapping[str, int]) -> Iterator[str]:
+    """What was spoken where the suite asks for a version; a server may know another one only."""
+    asked = case.http_version.partition("-")[0]
+    others = {version: count for version, count in spoken.items() if version != asked}
+    if asked != "auto" and others:
+        count = sum(others.values())
+        yield (
+            f"{case.key}: asked for HTTP/{asked}, and spoke HTTP/{', HTTP/'.join(others)} on {count:,} "
+            f"connection{'' if count == 1 else 's'}"
+        )
 
 
 def exit_codes(figures: Sequence[TestFigures], notes: RunNotes) -> list[ExitCode]:
@@ -175,6 +194,7 @@ def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, engine: str, 
         max_in_flight=notes.max_in_flight,
         check_names=tuple(masker.text(name) for name in plan.case.expect.check_names),
         addresses=notes.addresses,
+        http_versions=notes.http_versions,
         further_percentiles=tuple(plan.case.percentiles),
         failures=failures,
     )

@@ -135,7 +135,10 @@ class TestRunner:
         return self._logger.sample_paths(self.workers)
 
     def request_stop(self, reason: str) -> None:
-        """End the run early: start nothing more, finish what is under way, save. Safe in a signal handler."""
+        """End the run early: start nothing more, finish what is under way, save. Safe in a signal handler.
+
+        Between two runs it ends the next one at its start.
+        """
         self._stop_reason = reason
         active = self._active  # another thread may end the run meanwhile
         if active is not None:

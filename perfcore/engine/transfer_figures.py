@@ -10,7 +10,7 @@ import pycurl
 
 from perfcore.engine.curl_errors import error_code, error_text
 from perfcore.engine.curl_handle import Address, User
-from perfcore.engine.curl_options import FIRST_FRAMED_VERSION
+from perfcore.engine.curl_options import FIRST_FRAMED_VERSION, HTTP_VERSION_NAMES
 from perfcore.engine.poller import is_readable
 from perfcore.engine.transport import Exchange
 from perfcore.metrics.outcomes import CODE
@@ -40,6 +40,7 @@ class TransferFigures:
         self._on_dead = on_dead
         self._ends_empty = False  # the server has ended an empty answer by closing, which is its right
         self._addresses: dict[tuple[int, str], Address] = {}
+        self._versions: dict[int, dict[str, int]] = {}
 
     def address(self, case: int, address: str) -> Address:
         return self._addresses.setdefault((case, address), Address())
@@ -51,6 +52,10 @@ class TransferFigures:
             figures = {"connections": counts.connections, "requests": counts.requests}
             counted.setdefault(case, {})[address] = figures
         return counted
+
+    def http_versions(self) -> dict[int, dict[str, int]]:
+        """By test: connections by the version of HTTP that was spoken on them."""
+        return self._versions
 
     def note_answer(self, exchange: Exchange, user: User) -> None:
         """An answer that libcurl takes for a whole one."""
@@ -157,11 +162,16 @@ class TransferFigures:
             user.address.requests += exchange.attempts
 
     def _note_opened(self, exchange: Exchange, user: User) -> None:
-        user.is_framed = user.getinfo(pycurl.INFO_HTTP_VERSION) >= FIRST_FRAMED_VERSION
+        version = user.getinfo(pycurl.INFO_HTTP_VERSION)
+        user.is_framed = version >= FIRST_FRAMED_VERSION
         exchange.connections = max(1, user.getinfo(pycurl.NUM_CONNECTS))
         address = bytes(user.getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
         user.address = self.address(exchange.case, address_name(user, address))
         user.address.connections += exchange.connections
+        if version:  # an answer has told
+            spoken = self._versions.setdefault(exchange.case, {})
+            name = HTTP_VERSION_NAMES.get(version, str(version))
+            spoken[name] = spoken.get(name, 0) + exchange.connections
 
     def _note_size(self, exchange: Exchange, user: User, *, may_be_resent: bool) -> None:
         """Learn what one request takes, and see whether libcurl sent this one again by itself.

@@ -184,6 +184,9 @@ class Transport(Protocol):
     def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
         """By test and address: the `connections` opened to it and the `requests` sent to it."""
 
+    def http_versions(self) -> dict[int, dict[str, int]]:
+        """By test: connections by the version of HTTP that was spoken on them."""
+
     def rehearse(self) -> None:
         """Send a few requests within this process, so that the first real ones find everything warm."""
 

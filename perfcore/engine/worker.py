@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,6 +124,8 @@ def become_worker(supervisor_pid: int) -> None:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     ask_for_exact_timers()
+    # Of a connection whose TLS ends behind its user's back; pycurl closes the socket itself, and that is noticed.
+    warnings.filterwarnings("ignore", "closesocket_callback failed", RuntimeWarning)
     # Nothing in the loop makes cycles; a collection in mid-run would be a pause in the figures.
     gc.freeze()
     gc.disable()
@@ -209,7 +212,7 @@ class _Worker:
         loop.run()
         self._writer.finish()
         self._set_gauges(loads)
-        addresses = transport.addresses()
+        addresses, versions = transport.addresses(), transport.http_versions()
         # A packet a test: of hundreds that run together, one packet would not hold all.
         for load in loads:
             self.send(
@@ -217,6 +220,7 @@ class _Worker:
                     "end": load.index,
                     "reached_end": load.reached_end or load.was_stopped,
                     "addresses": addresses.get(load.index, {}),
+                    "http_versions": versions.get(load.index, {}),
                 }
             )
         file = self._sample_file
@@ -257,13 +261,15 @@ class _Worker:
 
     def _preconnect(self, transport: HttpClient, deals: Mapping[str, Sequence[int]]) -> None:
         """Have connections stand for the users of the tests that want them, before the common start."""
+        deadline = time.monotonic() + LONGEST_PRECONNECT_S
         for index, (rank, of) in deals.items():
             case = self._job.plan.cases[int(index)].case
             if case.preconnect:
                 # Of a throwaway user: where to, not what.
                 request = self._job.scenarios[int(index)].request_for(Exchange(rank + 1, int(index), None))
                 users = [at + 1 for at in dealt(case.parallel_users, rank, of)]
-                transport.preconnect(request, users, min(case.connect_timeout_s, LONGEST_PRECONNECT_S))
+                left_s = max(0.0, deadline - time.monotonic())
+                transport.preconnect(request, users, min(case.connect_timeout_s, left_s))
 
     def _set_gauges(self, loads: Sequence[CaseLoad]) -> None:
         for load in loads:

@@ -44,6 +44,7 @@ class TestFacts:
     further_percentiles: tuple[float, ...] = ()
     failures: list[dict[str, Any]] = field(default_factory=list)
     addresses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    http_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "connections_opened": figures.counter("connections"),
         "engine": facts.engine,
         "recognised_share": None,
+        "http_versions": dict(facts.http_versions),
         "addresses": {address: dict(counts) for address, counts in facts.addresses.items()},
         "parallel_execution": {
             "concurrent_users": facts.concurrent_users,

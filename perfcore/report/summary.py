@@ -128,9 +128,14 @@ def _run_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
         name = pad(cut_middle(printable(test.key), labels), labels)
         lines.append(cut(f"  {name}  {printable(_plan(test))}", sheet.width))
     if len(result.results) > len(tests):
-        lines.append(f"  and {len(result.results) - len(tests)} tests more")
+        more = len(result.results) - len(tests)
+        lines.append(f"  and {more} test{'' if more == 1 else 's'} more")
     if any((test.document.get("load") or {}).get("model") == "closed" for test in result):
         lines += sheet.sentence(CLOSED_MODEL, "dim")
+    rate = (document.get("limits") or {}).get("max_rate_per_s")
+    if rate is not None:
+        held = f"held to {rate:,.10g} requests/s over all tests by limits.max_rate"
+        lines += sheet.sentence(f"{held}; the rates below are no bound of the server's", "dim")
     return lines
 
 

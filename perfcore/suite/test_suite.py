@@ -124,6 +124,12 @@ class TestSuite(SuiteModel):
         description="the tests, in the order in which they run"
     )
 
+    @classmethod
+    def unknown_key(cls, key: str) -> str:
+        if key in TestCase.yaml_keys():
+            return f"{shown(key)} is a key of a test; write it there, or under defaults: for every test"
+        return super().unknown_key(key)
+
     _scope: Scope = PrivateAttr()
     _source: Path | None = PrivateAttr(default=None)
 

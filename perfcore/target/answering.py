@@ -179,6 +179,8 @@ class Answering(asyncio.Protocol):
         That must be seen at so many looks in a row. Of TLS it takes two: what lies between it and the socket does
         not show, but the kernel takes it before the second look.
         """
+        if self._socket.fileno() < 0:
+            return  # the client has gone
         unsent = array.array("i", [0])
         fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, unsent)
         is_empty = not unsent[0] and not self._transport.get_write_buffer_size()

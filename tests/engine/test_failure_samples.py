@@ -107,3 +107,15 @@ def test_a_redirect_that_is_not_of_http_says_why_it_was_not_followed():
         follow_redirects=True,
     )
     assert sample["detail"] == "302 → ftp://h/x; only http and https are followed"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_secret_is_found_in_whatever_charset_the_server_repeats_it(charset):
+    secret = "pässw0rd-geheim"
+    body = sample_of(body=f"the word is {secret} here".encode(charset), secrets=[secret])["body"]
+    assert "ssw0rd" not in body.replace("\0", "")
+    assert "***" in body
+
+
+def test_a_body_that_is_cut_within_a_letter_keeps_its_others():
+    assert sample_of(body="größer ü".encode()[:-1])["body"].startswith("größer")

@@ -829,6 +829,16 @@ def test_a_request_that_could_not_be_sent_is_no_attempt() -> None:
             assert (outcome(exchange), exchange.attempts, exchange.connections) == (("refused", 0), 0, 0)
 
 
+def test_what_ended_while_it_started_and_is_cut_is_not_handed_back(tmp_path: Path) -> None:
+    with open_client() as client:
+        exchange = user()
+        client.start(exchange, request("http://app/", unix_socket=str(tmp_path / "none")))
+        assert client.in_flight == 1
+        client.cut(exchange)
+        assert client.in_flight == 0
+        assert client.poll(0.0) == []
+
+
 def test_many_users_with_everything_at_once_are_counted_exactly() -> None:
     with site(a=answer(302, Location="/b", Set_Cookie="s=1; Path=/")) as (served, server, client):
         sent = request(f"{server.url}/a", follow_redirects=True, cookies=True, compressed=True)

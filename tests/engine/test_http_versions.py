@@ -207,6 +207,7 @@ def test_http_3_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
                     connections += one.connections
                 client.poll(0.02)
             assert (attempts, connections) == (10, 2)
+            assert client.http_versions() == {0: {"3": 2}}
             assert [server.stdout.readline() for _ in range(10)] == ["request\n"] * 10
         finally:
             server.kill()

@@ -534,3 +534,18 @@ def test_max_time_is_measured_from_the_due_instant() -> None:
 def test_a_failure_lets_the_user_go_on() -> None:
     run = Run([load_of(iterations=3)], answer=lambda _: Answer(error=CODE["refused"], status=0))
     assert [row.error for row in run.rows] == [CODE["refused"]] * 3
+
+
+def test_what_has_ended_when_the_grace_is_over_counts_as_what_it_was() -> None:
+    # The loop is held up over the end and the grace; meanwhile the answers have come.
+    run = Run(
+        [load_of(parallel_users=40, duration="1s", graceful_stop="1ms")],
+        answer=lambda exchange: Answer(after_ns=990 * MS if exchange.iteration == 1 else 15 * MS),
+        start_takes_ns=MS,
+        most_at_once=10,
+    )
+    ended = [row for row in run.rows if not row.flags & INTERRUPTED]
+    cut = [row for row in run.rows if row.flags & INTERRUPTED]
+    assert len({(row.user, row.iteration) for row in run.rows}) == len(run.rows)
+    assert len(ended) + len(cut) == len(run.transport.started)
+    assert {row.user for row in cut} == {exchange.user for exchange in run.transport.cuts}

@@ -63,3 +63,19 @@ def test_samples_that_are_missing_decide_the_exit_code_and_not_the_verdict() -> 
     )
     assert (document["verdict"], document["exit_code"]) == ("passed", 106)
     assert exit_codes(collector.tests, notes) == []
+
+
+def test_another_version_of_http_than_was_asked_for_is_told() -> None:
+    case = TestCase(name="Test", endpoint="http://127.0.0.1/", http_version="2-prior-knowledge")
+    plan = plan_run(TestSuite.of(case), 1)
+    figures = MetricsCollector(1).tests
+
+    def told_of(**spoken: int) -> list[str]:
+        notes = TestNotes(
+            began=True, http_versions={name[1:].replace("_", "."): n for name, n in spoken.items()}
+        )
+        return incidents(plan.cases, figures, RunNotes(start=Instant(0, 0), tests=[notes]))
+
+    assert told_of(v2=5) == []
+    assert told_of(v2=5, v1_1=1) == ["test: asked for HTTP/2, and spoke HTTP/1.1 on 1 connection"]
+    assert told_of(v1_1=1200) == ["test: asked for HTTP/2, and spoke HTTP/1.1 on 1,200 connections"]

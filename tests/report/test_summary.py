@@ -409,3 +409,9 @@ def test_a_part_of_a_core_is_said_beside_the_cores(quota, cores, said) -> None:
         assert "control group" not in text
     else:
         assert f"{cores} × AMD EPYC · {said}" in text
+
+
+def test_a_run_that_was_held_to_a_rate_says_so() -> None:
+    text = summary_text(suite_result(limits={"max_rate_per_s": 500.0}), width=120)
+    assert "held to 500 requests/s over all tests by limits.max_rate" in text
+    assert "held to" not in summary_text(suite_result(limits={}), width=120)

@@ -101,3 +101,10 @@ def test_a_variable_that_holds_itself_is_a_mistake():
         TestSuite(
             name="S", tests=[{"name": "A", "endpoint": "http://h"}], variables={"A": circle, "B": [[1]]}
         )
+
+
+def test_a_key_of_a_test_at_the_suites_level_is_told_where_it_belongs():
+    with pytest.raises(
+        SuiteError, match="graceful_stop: 'graceful_stop' is a key of a test; write it there, or under"
+    ):
+        made(graceful_stop="5s")
