@@ -301,6 +301,7 @@ def target_killed_and_back(round_: Round) -> None:
         round_.sleep(load.duration_s / 2)
         # With the workers stopped the count stands still, and is final when the server dies.
         stopped = _signal_all(run.workers(), signal.SIGSTOP)
+        wait_until(lambda: all(map(_stands, stopped)), "the workers stand")
         before = int(target.settled_stats()["requests"])
         target.kill()
         _signal_all(stopped, signal.SIGCONT)
@@ -325,6 +326,14 @@ def _signal_all(pids: list[int], number: int) -> list[int]:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
     return pids
+
+
+def _stands(pid: int) -> bool:
+    """Whether a stop has reached a process: the signal alone is only under way to it. True of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except OSError:
+        return True
 
 
 def embedded_target_killed(round_: Round) -> None:

@@ -89,10 +89,12 @@ class Target:
     def settled_stats(self) -> dict[str, Any]:
         """The counters once they stand still."""
         seen = self.ask("GET", "/stats")
-        while (now := self.ask("GET", "/stats")) != seen:
+        while True:
+            time.sleep(0.02)  # for what is on its way at this moment
+            now = self.ask("GET", "/stats")
+            if now == seen:
+                return now
             seen = now
-            time.sleep(0.01)
-        return now
 
 
 @dataclass

