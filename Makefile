@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # More for pytest: `make test ARGS="-k schema"`.
 ARGS ?=
+# Two files at a time: much of the time a test waits for something.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,17 +21,17 @@ run: $(INSTALLED) ## install into .venv, then run config/test_config.yaml on eve
 	$(BIN)/perfcore config/test_config.yaml --procs auto
 
 test: $(INSTALLED) ## run the tests; those that need a Debian package skip where it is missing
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # 5 is pytest's "no tests collected": .ci/run asks for the marked tests alone, and there may be none.
 test-full: $(INSTALLED) ## run the tests; one that needs a missing Debian package fails
-	PERFCORE_REQUIRE_DEBIAN=1 $(BIN)/python -m pytest $(ARGS) || [ $$? -eq 5 ]
+	PERFCORE_REQUIRE_DEBIAN=1 $(PYTEST) $(ARGS) || [ $$? -eq 5 ]
 
 check: $(INSTALLED) ## the one gate: format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
