@@ -10,7 +10,6 @@ _BITS = {
     "negotiate": pycurl.VERSION_SPNEGO,
     "http_version 2": pycurl.VERSION_HTTP2,
     "http_version 3": pycurl.VERSION_HTTP3,
-    "brotli": pycurl.VERSION_BROTLI,
     "compressed": pycurl.VERSION_LIBZ,
     "https_proxy": pycurl.VERSION_HTTPS_PROXY,
     "unix_socket": pycurl.VERSION_UNIX_SOCKETS,

@@ -25,6 +25,8 @@ _NEXT_LATEST = ".latest"  # for an instant, in the result that it points to: the
 OWN_FILES = frozenset({RESULT_FILE, SUITE_FILE, SAMPLES_FILE})
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ"
 _RESULT = re.compile(rf"({_STAMP})(?:-([1-9]\d{{0,4}}))?", re.ASCII)
+# Runs within one second, or leftovers: beyond so many something else is wrong.
+MOST_NAMES = 10_000
 _HIDDEN = re.compile(rf"\.{_STAMP}\.tmp-\d+(?:-\d+)?", re.ASCII)
 # What version 0.1.0 could leave when it was killed.
 _EARLIER_FILE = re.compile(r"\.samples-(?:supervisor|worker-\d+)", re.ASCII)

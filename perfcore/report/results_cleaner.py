@@ -21,6 +21,7 @@ import orjson
 from perfcore.report.private_files import DIRECTORY
 from perfcore.report.result_directory import (
     LATEST,
+    MOST_NAMES,
     RESULT_FILE,
     foreign_names,
     held,
@@ -36,7 +37,6 @@ _STAMP_FORMAT = "%Y-%m-%dT%H-%M-%SZ"
 _PLAIN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Larger than any results.json; what is read is held in memory.
 _LONGEST_RESULT_BYTES = 1 << 29
-_MOST_NAMES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _remove(result: StoredResult, results: int, cleaning: Cleaning) -> bool:
 
 def _hide(name: str, results: int) -> str:
     stamp, _ = parse_result_name(name) or (name, 1)
-    for number in range(1, _MOST_NAMES):
+    for number in range(1, MOST_NAMES):
         hidden = hidden_name(stamp, number)
         try:
             os.lstat(hidden, dir_fd=results)

@@ -24,6 +24,7 @@ from perfcore.report.private_files import (
     write_all,
 )
 from perfcore.report.result_directory import (
+    MOST_NAMES,
     OWN_FILES,
     RESULT_FILE,
     SAMPLES_FILE,
@@ -34,7 +35,6 @@ from perfcore.report.result_directory import (
 )
 
 ROOT = 0
-_MOST_NAMES = 10_000  # runs within one second, or leftovers: beyond it something else is wrong
 _NAME_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 # A full disk may still make a directory; a result needs a block of it at least.
 _TRIAL = b"\0" * 4096
@@ -157,7 +157,7 @@ class UnsavedRun:
         """The hidden directory that nobody else has: two runs of a process may be saved at the same time."""
         if self._directory is not None:
             return self._directory
-        for number in range(1, _MOST_NAMES):
+        for number in range(1, MOST_NAMES):
             name = hidden_name(self._stamp, number)
             try:
                 os.mkdir(name, 0o700, dir_fd=self.results)
@@ -213,12 +213,12 @@ class UnsavedRun:
             name = result_name(self._stamp, number)
             with suppress(FileNotFoundError):
                 os.lstat(name, dir_fd=self.results)
-                if number < _MOST_NAMES:
+                if number < MOST_NAMES:
                     continue  # rename(2) alone would replace an empty directory
             try:
                 os.rename(self._hidden, name, src_dir_fd=self.results, dst_dir_fd=self.results)
             except OSError as error:
-                if error.errno not in _NAME_TAKEN or number >= _MOST_NAMES:
+                if error.errno not in _NAME_TAKEN or number >= MOST_NAMES:
                     raise
             else:
                 break

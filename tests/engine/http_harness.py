@@ -164,10 +164,15 @@ class Connection:
 class RawServer:
     """`serve(connection)` runs in a thread of its own for each connection; the connection is closed after it."""
 
-    def __init__(self, serve: Callable[[Connection], None], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Connection], None],
+        tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
+    ) -> None:
         self._serve = serve
         self._tls = tls
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server((address, 0), backlog=512)
         self.connections: list[Connection] = []
         self.requests = 0
         self.errors: list[BaseException] = []
@@ -219,8 +224,10 @@ class RawServer:
 
 
 @contextlib.contextmanager
-def serving(serve: Callable[[Connection], None], tls: ssl.SSLContext | None = None) -> Iterator[RawServer]:
-    server = RawServer(serve, tls)
+def serving(
+    serve: Callable[[Connection], None], tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+) -> Iterator[RawServer]:
+    server = RawServer(serve, tls, address)
     try:
         yield server
     finally:

@@ -552,8 +552,8 @@ def test_users_are_spread_over_the_addresses_of_a_name(select: str, monkeypatch:
         ],
     )
     served = Site()
-    with serving_everywhere(served) as port, open_client() as client:
-        sent = request(f"http://many.invalid:{port}/", dns_select=select)
+    with serving(served, address="0.0.0.0") as server, open_client() as client:
+        sent = request(f"http://many.invalid:{server.port}/", dns_select=select)
         for number in range(1, 13):
             exchange = user(number)
             for _ in range(2):  # the second on the first's connection
@@ -576,23 +576,6 @@ def test_a_host_that_is_an_address_needs_no_choice(select: str) -> None:
         listener.close()
         exchange = send(client, user(), request(f"http://[::1]:{port}/", dns_select=select))
         assert outcome(exchange) == ("refused", 0)
-
-
-@contextmanager
-def serving_everywhere(served: Callable[[Connection], None]) -> Iterator[int]:
-    """On all addresses of the loopback network."""
-    server = RawServer(served)
-    server.close()
-    server = RawServer.__new__(RawServer)
-    server._serve, server._tls, server.requests = served, None, 0  # type: ignore[attr-defined]
-    server.listener = socket.create_server(("0.0.0.0", 0), backlog=64)
-    server.connections, server.errors = [], []
-    server._threads = [threading.Thread(target=server._accept, daemon=True)]
-    server._threads[0].start()
-    try:
-        yield server.port
-    finally:
-        server.close()
 
 
 def test_users_connect_from_the_local_addresses_in_turn() -> None:
@@ -713,9 +696,9 @@ def test_standing_connections_come_from_and_go_where_the_users_would(monkeypatch
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses
         ],
     )
-    with serving_everywhere(Site()) as port, open_client() as client:
+    with serving(Site(), address="0.0.0.0") as server, open_client() as client:
         sent = request(
-            f"http://many.invalid:{port}/",
+            f"http://many.invalid:{server.port}/",
             preconnect=True,
             dns_select="round_robin",
             local_addresses=("127.0.0.2", "127.0.0.3", "127.0.0.4"),

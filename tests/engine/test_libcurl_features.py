@@ -11,7 +11,6 @@ BITS = {
     "negotiate": 8,
     "http_version 2": 16,
     "http_version 3": 25,
-    "brotli": 23,
     "compressed": 3,
     "https_proxy": 21,
     "unix_socket": 19,
@@ -32,7 +31,7 @@ def test_a_feature_is_there_when_libcurl_says_so(feature: str, monkeypatch: pyte
 
 def test_the_installed_libcurl_names_the_libraries_of_what_it_has() -> None:
     # curl names the library that each of these comes from in its version.
-    for feature, library in (("http_version 2", "nghttp2/"), ("brotli", "brotli/"), ("compressed", "zlib/")):
+    for feature, library in (("http_version 2", "nghttp2/"), ("compressed", "zlib/")):
         assert (lacks(feature) is None) == (library in pycurl.version)
 
 
