@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import resource
 import signal
@@ -39,6 +40,8 @@ def serve(
     """
     context = server_context(ca_out) if uses_tls else None
     allow_many_connections()
+    # It warns of writes to clients that have gone, a line each; that is their right, and under load it is many.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     if isinstance(place, Path):
         with _unix_listener(place) as listener:
             asyncio.run(_serve(listener, f"unix:{place}", context, announce))
