@@ -26,6 +26,7 @@ from perfcore.engine.transport import Request
 from perfcore.engine.upload import Upload
 
 FAR_NS = 1 << 62
+MOST_COOKIES = 1000  # in a user's jar
 
 
 def versions() -> dict[str, str]:
@@ -102,6 +103,7 @@ class User:
         "_callbacks",
         "_keeps_all",
         "_read_bytes",
+        "_requests",
         "active",
         "address",
         "addresses",
@@ -133,6 +135,7 @@ class User:
         self.number = number
         self._callbacks = callbacks
         self._read_bytes = 0  # of an Upload that is being sent
+        self._requests = 0  # of a user with cookies
         self.handle = pycurl.Curl()
         self.getinfo = self.handle.getinfo_raw  # getinfo looks whether the number is text to decode
         self.share = _pool()
@@ -174,6 +177,17 @@ class User:
     def rewind(self) -> None:
         """An Upload is about to be sent from its beginning."""
         self._read_bytes = 0
+
+    def empty_full_jar(self) -> bool:
+        """Whether the jar held more than MOST_COOKIES and is empty now; looked at with every tenth request.
+
+        A server that sets new ones with each answer would fill the memory, and slow down every request.
+        """
+        self._requests += 1
+        if self._requests % 10 or len(self.handle.getinfo(pycurl.INFO_COOKIELIST)) <= MOST_COOKIES:
+            return False
+        self.handle.setopt(pycurl.COOKIELIST, "ALL")
+        return True
 
     def _configure_settings(self, request: Request, ca_file: str | None) -> None:
         settings, handle = request.settings, self.handle

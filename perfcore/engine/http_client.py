@@ -70,6 +70,7 @@ class HttpClient:
         self._names = NameTable()
         self._preconnection = Preconnection()
         self._ca_file = default_ca_file()
+        self._emptied_jars: dict[int, int] = {}
         self._is_wary = False  # the server closes connections without saying so: look before each request
 
     @property
@@ -84,7 +85,7 @@ class HttpClient:
         if user is None:
             user = self._open(exchange, request)
         if user.ready_for is not request:
-            self._prepare(user, request)
+            self._prepare(exchange, user, request)
         if self._is_wary and user.open_sockets:
             self._drop_if_dead(user)
         shard = user.shard
@@ -162,6 +163,10 @@ class HttpClient:
     def http_versions(self) -> dict[int, dict[str, int]]:
         """By test: connections by the version of HTTP that was spoken on them."""
         return self._figures.http_versions()
+
+    def emptied_jars(self) -> dict[int, int]:
+        """By test: how often a jar of cookies was emptied, since a server had overfilled it."""
+        return self._emptied_jars
 
     def preconnect(self, request: Request, users: Iterable[int], timeout_s: float) -> None:
         """Have a TCP connection stand for each of these users, for their first requests to take."""
@@ -338,7 +343,7 @@ class HttpClient:
         name = address_name(exchange.transport_state, address)
         self._figures.address(exchange.case, name).requests += 1
 
-    def _prepare(self, user: User, request: Request) -> None:
+    def _prepare(self, exchange: Exchange, user: User, request: Request) -> None:
         """Make the user send this request; what only some users need before each request."""
         if user.configured is not request:
             user.configure(request, self._ca_file)
@@ -347,6 +352,8 @@ class HttpClient:
         if user.attempts is not None:
             user.attempts.begin()
             user.rewind()
+        if request.settings.cookies and user.empty_full_jar():
+            self._emptied_jars[exchange.case] = self._emptied_jars.get(exchange.case, 0) + 1
         if user.addresses is not None:
             self._choose_address(user, request)
 

@@ -49,6 +49,7 @@ class TestNotes:
     max_in_flight: int = 0
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)
     http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
+    emptied_jars: int = 0
     failure_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def note_end(self, said: Mapping[str, Any]) -> None:
@@ -58,6 +59,7 @@ class TestNotes:
             total = self.addresses.setdefault(address, {"connections": 0, "requests": 0})
             for name, count in counts.items():
                 total[name] += count
+        self.emptied_jars += said["emptied_jars"]
         for version, count in said["http_versions"].items():
             self.http_versions[version] = self.http_versions.get(version, 0) + count
 
@@ -140,6 +142,9 @@ def incidents(plans: Sequence[CasePlan], figures: Sequence[TestFigures], notes: 
         lines.append(f"not started: {', '.join(missing)}")
     for plan, noted in zip(plans, notes.tests, strict=True):
         lines.extend(_other_versions(plan.case, noted.http_versions))
+        if noted.emptied_jars:
+            times = "once" if noted.emptied_jars == 1 else f"{noted.emptied_jars:,} times"
+            lines.append(f"{plan.case.key}: a user's jar held over 1,000 cookies and was emptied, {times}")
     for plan, test in zip(plans, figures, strict=True):
         resent = test.counter("resent")
         if resent and plan.case.method in _NOT_IDEMPOTENT:

@@ -187,6 +187,9 @@ class Transport(Protocol):
     def http_versions(self) -> dict[int, dict[str, int]]:
         """By test: connections by the version of HTTP that was spoken on them."""
 
+    def emptied_jars(self) -> dict[int, int]:
+        """By test: how often a jar of cookies was emptied, since a server had overfilled it."""
+
     def rehearse(self) -> None:
         """Send a few requests within this process, so that the first real ones find everything warm."""
 

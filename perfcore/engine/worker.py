@@ -213,6 +213,7 @@ class _Worker:
         self._writer.finish()
         self._set_gauges(loads)
         addresses, versions = transport.addresses(), transport.http_versions()
+        emptied_jars = transport.emptied_jars()
         # A packet a test: of hundreds that run together, one packet would not hold all.
         for load in loads:
             self.send(
@@ -221,6 +222,7 @@ class _Worker:
                     "reached_end": load.reached_end or load.was_stopped,
                     "addresses": addresses.get(load.index, {}),
                     "http_versions": versions.get(load.index, {}),
+                    "emptied_jars": emptied_jars.get(load.index, 0),
                 }
             )
         file = self._sample_file

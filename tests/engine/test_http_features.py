@@ -259,6 +259,20 @@ def test_without_cookies_none_is_kept() -> None:
         assert served.headers("Cookie") == [[], []]
 
 
+def test_a_jar_that_a_server_overfills_is_emptied_and_that_is_told() -> None:
+    numbers = iter(range(10**6))
+
+    def flood(_got: bytes) -> bytes:
+        lines = "".join(f"Set-Cookie: c{next(numbers)}=x; Path=/\r\n" for _ in range(45))
+        return f"HTTP/1.1 200 X\r\n{lines}Content-Length: 0\r\n\r\n".encode()
+
+    with site(a=flood) as (_, server, client):
+        exchange, sent = user(), request(f"{server.url}/a", cookies=True)
+        for _ in range(70):
+            assert outcome(send(client, exchange, sent)) == ("", 200)
+        assert client.emptied_jars() == {0: 2}
+
+
 def test_growing_cookies_are_no_resends() -> None:
     sizes = iter([2000, 10, 5000, 1, 8000, 3])
 

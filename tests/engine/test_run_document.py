@@ -79,3 +79,11 @@ def test_another_version_of_http_than_was_asked_for_is_told() -> None:
     assert told_of(v2=5) == []
     assert told_of(v2=5, v1_1=1) == ["test: asked for HTTP/2, and spoke HTTP/1.1 on 1 connection"]
     assert told_of(v1_1=1200) == ["test: asked for HTTP/2, and spoke HTTP/1.1 on 1,200 connections"]
+
+
+def test_a_jar_that_was_emptied_is_told() -> None:
+    plan, figures = plan_run(suite_of("GET"), 1), MetricsCollector(1).tests
+    notes = RunNotes(start=Instant(0, 0), tests=[TestNotes(began=True, emptied_jars=3)])
+    assert incidents(plan.cases, figures, notes) == [
+        "test_0: a user's jar held over 1,000 cookies and was emptied, 3 times"
+    ]
