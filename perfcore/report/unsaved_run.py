@@ -68,11 +68,21 @@ class UnsavedRun:
         try:
             refuse_foreign(self.results)
             remove_leftovers(self.results)
-            os.close(self._new_hidden_file(RESULT_FILE, _TRIAL))
-            self._remove_hidden()
+            self._prove()
         except BaseException:
             self.close()
             raise
+
+    def _prove(self) -> None:
+        """Write a block and make a directory, as a result needs them; both have a name as shortly as can be."""
+        trial = unnamed_file(self.results)
+        if trial is None:
+            trial = self._new_hidden_file(RESULT_FILE, _TRIAL)
+        else:
+            write_all(trial, _TRIAL)
+        os.close(trial)
+        self._make_hidden()
+        self._remove_hidden()
 
     def sample_paths(self, workers: int) -> SamplePaths:
         """Files for the samples of a run with so many workers; to be called once, before the fork."""
@@ -100,28 +110,47 @@ class UnsavedRun:
     def write(self, contents: Mapping[str, bytes]) -> str:
         """Put everything on the disk under the result's final name, whole or not at all; returns the name.
 
-        Until `close` the result is held: no cleaning meets it before `latest` points to it.
+        Until `close` the result is held: no cleaning meets it before `latest` points to it. The files are on the disk
+        before anything has a name, so that a kill has to meet the moment of four system calls to leave something.
         """
         _close_all(self._parts)  # what they take of the disk may be what the result needs
         self._find_again()
-        directory = self._make_hidden()
+        unnamed: dict[str, int] = {}
+        try:
+            for name, content in contents.items():
+                descriptor = unnamed_file(self.results)
+                if descriptor is not None:
+                    unnamed[name] = descriptor
+                    write_all(descriptor, content)
+            for descriptor in self._kept.values():
+                os.fsync(descriptor)
+            directory = self._make_hidden()
+            self._name_kept(directory)
+            for name, descriptor in unnamed.items():
+                name_file(descriptor, name, directory)
+        finally:
+            _close_all(list(unnamed.values()))
+        for name in contents.keys() - unnamed.keys():
+            descriptor = new_file(name, directory)
+            try:
+                write_all(descriptor, contents[name])
+            finally:
+                os.close(descriptor)
+        final = self._rename()
+        with suppress(
+            OSError
+        ):  # it is there; this makes it last through a power cut, where the disk knows how
+            os.fsync(directory)
+        return final
+
+    def _name_kept(self, directory: int) -> None:
         for name, descriptor in self._kept.items():
             is_named = leads_to(name, directory, descriptor)
             if not os.fstat(descriptor).st_size:  # nobody could write it
                 if is_named:
                     os.unlink(name, dir_fd=directory)
-                continue
-            if not is_named:
+            elif not is_named:
                 name_file(descriptor, name, directory)
-            os.fsync(descriptor)
-        for name, content in contents.items():
-            descriptor = new_file(name, directory)
-            try:
-                write_all(descriptor, content)
-            finally:
-                os.close(descriptor)
-        os.fsync(directory)
-        return self._rename()
 
     @property
     def directory(self) -> int:
