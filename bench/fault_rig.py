@@ -165,7 +165,8 @@ class Run:
         ]
         demand(not sockets, f"sockets left: {sockets}")
         if self._half_results():
-            # Killed in the moment of saving, when the result has a name that is not its own yet: the next run removes it.
+            # Killed in the moment of saving, when the result has a name that is not its own yet; the next run
+            # removes it.
             logger = ResultsLogger(self.results)
             logger.open_run(datetime.now(UTC))
             logger.discard()
