@@ -1,15 +1,29 @@
-"""The `debian` marker: a test that needs programs of Debian packages skips where one is missing.
+"""One embedded target for all tests that need a server; the `debian` marker; and what tests started behind nohup need.
 
-`make test-full` sets PERFCORE_REQUIRE_DEBIAN=1, and the test fails there instead.
+A test that needs programs of Debian packages skips where one is missing; `make test-full` sets
+PERFCORE_REQUIRE_DEBIAN=1, and the test fails there instead.
 """
 
 import os
 import shutil
+import signal
+from collections.abc import Iterator
 
 import pytest
+from target_process import TargetProcess, running_target
 
 # Where servers lie; the PATH of an ordinary user may leave it out.
 _PLACES = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+
+
+def pytest_configure() -> None:
+    """Behind nohup or `&` the tests ignore signals, and so would every program that they start.
+
+    A handler that does nothing is the same to the tests, and is not inherited.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,3 +36,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("PERFCORE_REQUIRE_DEBIAN") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_target() -> Iterator[TargetProcess]:
+    with running_target() as target:
+        yield target
+
+
+@pytest.fixture
+def target(shared_target: TargetProcess) -> TargetProcess:
+    """With no connection, and its counters at zero."""
+    shared_target.stats_when_closed()
+    shared_target.reset()
+    return shared_target

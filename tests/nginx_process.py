@@ -8,12 +8,12 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WAIT_S = 20.0
+from waiting import WAIT_S, wait_until
+
 _CONFIG = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
@@ -42,9 +42,7 @@ class Nginx:
 
     def wait_for_log(self, lines: int) -> list[list[str]]:
         """The log once it has so many lines: nginx writes one after it has answered."""
-        deadline = time.monotonic() + WAIT_S
-        while len(self.log()) < lines and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(self.log()) >= lines, f"{lines} lines in nginx's log")
         return self.log()
 
 
@@ -66,18 +64,15 @@ def running_nginx(folder: Path, servers: str) -> Iterator[Nginx]:
         [program, "-c", str(config), "-p", str(folder)], stderr=subprocess.DEVNULL
     ) as process:
         try:
-            _wait_for(port, process)
+            wait_until(lambda: _listens(port, process), "nginx listens")
             yield Nginx(port, folder)
         finally:
             process.terminate()
             process.wait(WAIT_S)
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert process.poll() is None, "nginx did not start"
-        assert time.monotonic() < deadline, "nginx does not listen"
-        time.sleep(0.01)
+def _listens(port: int, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, "nginx did not start"
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

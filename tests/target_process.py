@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from waiting import wait_until
+
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 20.0
 
@@ -63,11 +65,18 @@ class TargetProcess:
 
     def stats_when_closed(self, open_connections: int = 0) -> dict[str, Any]:
         """The counters once no more connections than these are open: the target hears of a close a little later."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while (counted := self.stats())["open_connections"] > open_connections:
-            assert time.monotonic() < deadline, counted
-            time.sleep(0.005)
+
+        def counted_if_closed() -> dict[str, Any] | None:
+            counted = self.stats()
+            return counted if counted["open_connections"] <= open_connections else None
+
+        counted = wait_until(counted_if_closed, f"{open_connections} open connections", TIMEOUT_S)
+        assert counted is not None
         return counted
+
+    def wait_for_requests(self, count: int) -> None:
+        """Until it has counted so many."""
+        wait_until(lambda: self.stats()["requests"] >= count, f"{count} requests", TIMEOUT_S)
 
     def reset(self) -> None:
         self.ask("POST", "/stats/reset")

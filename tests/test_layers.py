@@ -7,7 +7,6 @@ imported by name (`import_module`) counts too; only the cli room may do that.
 import ast
 import fnmatch
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from integration.runs import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "perfcore"
@@ -272,11 +272,7 @@ def test_the_parser_is_built_without_any_third_party_package() -> None:
         "tops = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(*sorted(tops - sys.stdlib_module_names))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
-
-    assert done.stdout.split() == ["perfcore"]
+    assert run_python(ROOT, program).stdout.split() == ["perfcore"]
 
 
 def test_no_function_is_longer_than_a_page() -> None:

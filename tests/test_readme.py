@@ -6,12 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from target_process import TargetProcess, running_target
+from target_process import TargetProcess
 
 from perfcore.suite.config_loader import load_suite
 from perfcore.suite.test_case import TestCase
@@ -30,12 +29,6 @@ def blocks(language: str) -> list[str]:
 
 SUITE, *PARTS_OF_A_TEST, OPTIONS, LIMITS = blocks("yaml")
 COMMANDS = [line.partition(" #")[0].strip() for block in blocks("") for line in block.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def target() -> Iterator[TargetProcess]:
-    with running_target() as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
-"""One embedded target for the tests of a file, its counters at zero for each."""
+"""The shared target, for fixtures of a whole file as well; its counters are at zero for each test."""
 
 import pytest
-from target_process import running_target
 
 
 @pytest.fixture(scope="module")
-def target():
-    with running_target() as running:
-        yield running
+def target(shared_target):
+    return shared_target
 
 
 @pytest.fixture(autouse=True)

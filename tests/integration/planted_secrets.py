@@ -107,7 +107,19 @@ def _lasting(tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _tests(s: Secrets, address: str) -> list[dict[str, Any]]:
-    cut = {"status": "5xx", "body_contains": "never", "header": {"X-Auth-Token": s("expected header")}}
+    expected_header = s("expected header")
+    return [
+        *_references(),
+        *_headers(s),
+        *_urls(s, address),
+        *_bodies(s),
+        *_logins(s),
+        *_expectations(s, expected_header),
+    ]
+
+
+def _references() -> list[dict[str, Any]]:
+    """What uses secrets that the suite's variables, the command line, the environment and files hold."""
     return [
         {
             "name": "Secrets",
@@ -128,6 +140,12 @@ def _tests(s: Secrets, address: str) -> list[dict[str, Any]]:
         },
         {"name": "File", "endpoint": "/d", "method": "POST", "json": {"a": "${file:token.txt}"}},
         {"name": "Key file", "endpoint": "/e", "method": "POST", "body": "${file:key.pem}"},
+    ]
+
+
+def _headers(s: Secrets) -> list[dict[str, Any]]:
+    """Headers; and a tag of a test, in passing."""
+    return [
         {
             "name": "Bearer",
             "endpoint": "/f",
@@ -148,6 +166,11 @@ def _tests(s: Secrets, address: str) -> list[dict[str, Any]]:
             },
         },
         {"name": "Choice", "endpoint": "/i", "headers": {"X-Auth-Token": "${EITHER}"}},
+    ]
+
+
+def _urls(s: Secrets, address: str) -> list[dict[str, Any]]:
+    return [
         {
             "name": "Direct choice",
             "endpoint": f"/j?access_token=${{choice({s('choice in a URL, first')}, {s('choice in a URL, second')})}}",
@@ -161,6 +184,11 @@ def _tests(s: Secrets, address: str) -> list[dict[str, Any]]:
             "endpoint": f"/l?token={s('parameter in an endpoint')}",
             "params": {"api_key": s("params", "&")},
         },
+    ]
+
+
+def _bodies(s: Secrets) -> list[dict[str, Any]]:
+    return [
         {
             "name": "Form",
             "endpoint": "/m",
@@ -189,12 +217,24 @@ def _tests(s: Secrets, address: str) -> list[dict[str, Any]]:
                 "pin": s.digits("json, number"),
             },
         },
+    ]
+
+
+def _logins(s: Secrets) -> list[dict[str, Any]]:
+    return [
         {
             "name": "Basic",
             "endpoint": "/q",
             "auth": {"type": "basic", "username": "bea", "password": s("auth basic", ":é")},
         },
         {"name": "Token", "endpoint": "/r", "auth": {"type": "bearer", "token": s("auth bearer")}},
+    ]
+
+
+def _expectations(s: Secrets, header: str) -> list[dict[str, Any]]:
+    """Whatever the server answers, these are not met, so that what was expected is told."""
+    cut = {"status": "5xx", "body_contains": "never", "header": {"X-Auth-Token": header}}
+    return [
         {
             "name": "Expected",
             "endpoint": "/s",

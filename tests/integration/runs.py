@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from target_process import TargetProcess
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "-m", "perfcore"]
@@ -35,64 +37,129 @@ def write_suite(folder: Path, text: str, name: str = "suite.yaml") -> Path:
     return path
 
 
+def suite_of(url, *tests, **keys):
+    """A suite of tests of which each is a YAML mapping without its braces, and other keys of it, YAML as they stand."""
+    head = [f"  {key}: {value}" for key, value in {"name": "suite", "base_url": url, **keys}.items()]
+    return "\n".join(("test_suite:", *head, "  tests:", *(f"    - {{{test}}}" for test in tests), ""))
+
+
 def one_test(url, **keys):
     """A suite of one test, whose keys are YAML as they stand."""
     lines = "\n".join(f"      {key}: {value}" for key, value in keys.items())
     return f"test_suite:\n  name: suite\n  base_url: {url}\n  tests:\n    - name: test\n{lines}\n"
 
 
+def saved_document(folder: Path) -> dict[str, Any]:
+    """The newest result below the folder's `results`."""
+    document: dict[str, Any] = json.loads((folder / "results" / "latest" / "results.json").read_text())
+    return document
+
+
 class Run:
-    """A run that has ended: its streams, its exit code, its result."""
+    """A process that has ended: its streams, its exit code, and what it saved where it ran perfcore."""
 
     def __init__(self, code: int, stdout: str, stderr: str, folder: Path) -> None:
         self.code = code
         self.stdout = stdout
         self.stderr = stderr
+        self.folder = folder
         self.results_dir = folder / "results"
 
     @property
     def document(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.results_dir / "latest" / "results.json").read_text())
-        return document
+        return saved_document(self.folder)
 
     def test(self, key: str) -> dict[str, Any]:
         test: dict[str, Any] = self.document["results"][key]
         return test
 
+    def samples(self) -> Any:
+        """The rows of samples.npy."""
+        import numpy  # not above: programs of the tests import this file, and numpy starts threads
+
+        return numpy.load(self.results_dir / "latest" / "samples.npy", mmap_mode="r")
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    """The command of a fresh interpreter with this program, as a user's script is."""
+    return [sys.executable, "-c", program, *arguments]
+
+
+def changed_perfcore(change: str, *arguments: str) -> list[str]:
+    """The command perfcore after these statements, which find the arguments from `sys.argv[1]` on and pop them."""
+    begin = "import sys\nfrom perfcore.cli.main import main\nsys.exit(main(sys.argv[1:]))\n"
+    return python(f"{change}\n{begin}", *arguments)
+
 
 @contextmanager
-def started(
-    folder: Path, suite: str | Path, *arguments: str, **env: str
-) -> "Iterator[subprocess.Popen[str]]":
-    """A run under way; whatever happens in the block, nothing of it survives."""
-    if not isinstance(suite, Path):
-        suite = write_suite(folder, suite)
-    process = subprocess.Popen(
-        [*COMMAND, str(suite), "--results-dir", str(folder / "results"), *arguments],
-        cwd=folder,
-        env=environment(**env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def process_of(
+    folder: Path, command: Sequence[str], env: Mapping[str, str] | None = None, **how: Any
+) -> "Iterator[subprocess.Popen[Any]]":
+    """The command under way in this folder, started as `how` says; whatever happens in the block, it ends there."""
+    streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    settings = {"stdin": subprocess.DEVNULL, **streams, "text": True, **how}
+    process = subprocess.Popen(command, cwd=folder, env=environment(**(env or {})), **settings)
     try:
         yield process
     finally:
         process.kill()
         process.wait(TIMEOUT_S)
-        for stream in (process.stdout, process.stderr):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
-def ended(process: "subprocess.Popen[str]", folder: Path) -> Run:
-    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+def ended(process: "subprocess.Popen[str]", folder: Path, typed: str | None = None) -> Run:
+    stdout, stderr = process.communicate(typed, timeout=TIMEOUT_S)
     return Run(process.returncode, stdout, stderr, folder)
 
 
-def run(folder: Path, suite: str | Path, *arguments: str, **env: str) -> Run:
-    with started(folder, suite, *arguments, **env) as process:
+def completed(
+    folder: Path,
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    typed: str | None = None,
+    **how: Any,
+) -> Run:
+    """The end of a command, which finds `typed` on its stdin."""
+    stdin = subprocess.DEVNULL if typed is None else subprocess.PIPE
+    with process_of(folder, command, env, stdin=stdin, **how) as process:
+        return ended(process, folder, typed)
+
+
+def run_python(folder: Path, program: str, *arguments: str) -> Run:
+    """The end of a user's script, which has to go well."""
+    done = completed(folder, python(program, *arguments))
+    assert done.code == 0, done.stderr
+    return done
+
+
+def shell(folder: Path, script: str, *arguments: str) -> Run:
+    """What bash makes of this script, in which the arguments are `$@`."""
+    return completed(folder, ["bash", "-c", script, "bash", *arguments])
+
+
+@contextmanager
+def started(
+    folder: Path,
+    suite: str | Path,
+    *arguments: str,
+    command: Sequence[str] = COMMAND,
+    preexec_fn: Callable[[], object] | None = None,
+    **env: str,
+) -> "Iterator[subprocess.Popen[str]]":
+    """A run under way, of perfcore or of what stands in its place; nothing of it survives the block."""
+    if not isinstance(suite, Path):
+        suite = write_suite(folder, suite)
+    words = [*command, str(suite), "--results-dir", str(folder / "results"), *arguments]
+    with process_of(folder, words, env, preexec_fn=preexec_fn) as process:
+        yield process
+
+
+def run(folder: Path, suite: str | Path, *arguments: str, **how: Any) -> Run:
+    """As `started`, to its end."""
+    with started(folder, suite, *arguments, **how) as process:
         return ended(process, folder)
 
 
@@ -116,18 +183,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Any, what: str, seconds: float = 20.0) -> Any:
-    """The condition's first true value; fails after so long."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return value
-
-
-def under_load(target: Any, requests: int = 500) -> None:
+def under_load(target: TargetProcess, requests: int = 500) -> None:
     """Wait until the target has counted so many requests."""
-    wait_until(lambda: target.stats()["requests"] >= requests, f"{requests} requests")
+    target.wait_for_requests(requests)
 
 
 def workers_of(process: "subprocess.Popen[str]", count: int) -> list[int]:

@@ -48,8 +48,8 @@ def test_the_median_of_a_known_delay_is_right_to_150_microseconds_or_nearly_a_pl
         after, noise_after = truth_and_noise_ms(target, delay_ms)
         error = service - (before + after) / 2
         seen.append((round(error, 3), round(noise, 3), round(noise_after, 3)))
-        assert error > -0.05, seen  # nothing can be faster than the truth
-        if error < max(MOST_ERROR_MS, (noise + noise_after) / 2 + MOST_ADDED_MS):
+        # Nothing can be faster than the truth, which may have changed between the two looks at it.
+        if -0.05 < error < max(MOST_ERROR_MS, (noise + noise_after) / 2 + MOST_ADDED_MS):
             return
     if min(noise for _, *noises in seen for noise in noises) > TOO_NOISY_MS:
         pytest.skip(f"this machine is too noisy to decide: (error, noise before and after) in ms {seen}")

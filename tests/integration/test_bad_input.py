@@ -1,33 +1,28 @@
 """Bad input as the command meets it: a line with the place, exit code 104, no traceback, nothing sent, no wait."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from integration.runs import COMMAND, ROOT, environment, one_test, run, write_suite
+from integration.runs import (
+    COMMAND,
+    ROOT,
+    Run,
+    changed_perfcore,
+    completed,
+    one_test,
+    run,
+    shell,
+    write_suite,
+)
 
 from perfcore.errors import ExitCode
 
 TOUR = ROOT / "config" / "test_config.yaml"
 
 
-def perfcore(*arguments: str, cwd: Path = ROOT, stdin: bytes = b"") -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, env=environment(), input=stdin, capture_output=True, timeout=60
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def shell(script: str, *arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["bash", "-c", script, "bash", *arguments],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def perfcore(*arguments: str, cwd: Path = ROOT, stdin: str = "") -> Run:
+    return completed(cwd, [*COMMAND, *arguments], typed=stdin)
 
 
 WRONG_FILES = {
@@ -59,7 +54,7 @@ def test_a_wrong_file_is_told_and_nothing_is_done(name: str, tmp_path: Path) -> 
         perfcore("suite.yaml", cwd=tmp_path),
         perfcore("validate", "suite.yaml", cwd=tmp_path),
     ):
-        assert (done.returncode, done.stdout) == (ExitCode.WRONG_SUITE, "")
+        assert (done.code, done.stdout) == (ExitCode.WRONG_SUITE, "")
         lines = done.stderr.splitlines()
         assert 1 <= len(lines) <= 101
         assert all(line.startswith("suite.yaml:") and line.isprintable() for line in lines), lines
@@ -67,27 +62,34 @@ def test_a_wrong_file_is_told_and_nothing_is_done(name: str, tmp_path: Path) -> 
 
 
 def test_a_suite_from_standard_input_that_is_too_large_is_told() -> None:
-    done = perfcore("-", stdin=b"x" * 10_000_000)
+    done = perfcore("-", stdin="x" * 10_000_000)
 
-    assert (done.returncode, done.stderr) == (104, "stdin: is larger than 5 MB; that is no suite file\n")
+    assert (done.code, done.stderr) == (104, "stdin: is larger than 5 MB; that is no suite file\n")
 
 
 def test_a_suite_may_come_from_a_process_of_the_shell() -> None:
     done = shell(
+        ROOT,
         '"$@" validate <(cat config/test_config.yaml) && "$@" --dry-run <(cat config/test_config.yaml)',
         *COMMAND,
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert ": right, 6 tests\n" in done.stdout
     assert "perfcore tour" in done.stdout
 
 
 def test_a_process_of_the_shell_that_writes_no_end_is_told() -> None:
-    done = shell('exec "$@" validate <(exec cat /dev/zero)', *COMMAND)
+    done = shell(ROOT, 'exec "$@" validate <(exec cat /dev/zero)', *COMMAND)
 
-    assert done.returncode == 104
+    assert done.code == 104
     assert done.stderr.endswith(": is larger than 5 MB; that is no suite file\n")
+
+
+# What it waits for somebody who writes to a pipe.
+IMPATIENT = changed_perfcore(
+    "from perfcore.suite import suite_source; suite_source.LONGEST_WITHOUT_WRITER_S = 0.3"
+)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_a_process_of_the_shell_that_writes_no_end_is_told() -> None:
 def test_what_is_no_file_is_told_and_not_waited_for(place: str, told: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    done = perfcore(place, cwd=tmp_path)
+    done = completed(tmp_path, [*IMPATIENT, place])
 
-    assert (done.returncode, done.stdout, done.stderr) == (104, "", f"{told}\n")
+    assert (done.code, done.stdout, done.stderr) == (104, "", f"{told}\n")
 
 
 def test_a_pattern_that_takes_too_long_on_a_body_fails_the_request_and_holds_up_nothing(
@@ -129,5 +131,5 @@ def test_what_loads_is_what_runs_when_a_variable_holds_a_bomb(tmp_path: Path) ->
 
     done = perfcore(str(path), cwd=tmp_path)
 
-    assert done.returncode == 104
+    assert done.code == 104
     assert done.stderr.startswith(f"{path}:5:5: variables.A0: becomes larger than 10 MB with its variables\n")

@@ -6,16 +6,15 @@ Each caller is a real process, and says itself that it has several threads: othe
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from integration.runs import ROOT, environment, is_alive, wait_until
+from integration.runs import ROOT, completed, environment, is_alive, process_of, python
 from jupyter_client.manager import KernelManager
+from waiting import wait_until
 
 TIMEOUT_S = 60
 
@@ -39,29 +38,15 @@ def in_two_threads(go):
 """
 
 
-@contextmanager
 def caller(folder, program, *arguments):
     """A process that runs the prelude and this; gone after the block."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + program, *arguments],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return process_of(folder, python(PRELUDE + program, *arguments))
 
 
 def output_of(folder, program, *arguments):
-    with caller(folder, program, *arguments) as process:
-        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 0, stderr
-    assert stderr == ""
-    return stdout
+    done = completed(folder, python(PRELUDE + program, *arguments))
+    assert (done.code, done.stderr) == (0, "")
+    return done.stdout
 
 
 def results_in(folder):
@@ -199,15 +184,8 @@ def test_it_is_fast_enough(number):
 def test_under_pytest_xdist_every_test_may_run_it(tmp_path, target):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_speed.py").write_text(XDIST.replace("{url}", target.url))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = completed(tmp_path, [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"])
+    assert done.code == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
     assert len(results_in(tmp_path)) == 4
     assert target.stats()["requests"] == 2 * (10 + 11)

@@ -2,34 +2,27 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 from integration.runs import (
     assert_numbers_add_up,
+    changed_perfcore,
     ended,
-    environment,
     interrupt,
     run,
+    run_python,
     started,
-    wait_until,
-    write_suite,
+    suite_of,
 )
-
-TWO_TESTS = """
-test_suite:
-  name: two
-  base_url: {url}
-  limits: {limits}
-  tests:
-    - {{name: one, endpoint: {endpoint}, parallel_users: 4, duration: 30s}}
-    - {{name: two, endpoint: /users/1, parallel_users: 4, iterations: 25}}
-"""
 
 
 def suite(target, limits, endpoint="/health"):
-    return TWO_TESTS.format(url=target.url, limits=limits, endpoint=endpoint)
+    return suite_of(
+        target.url,
+        f"name: one, endpoint: {endpoint}, parallel_users: 4, duration: 30s",
+        "name: two, endpoint: /users/1, parallel_users: 4, iterations: 25",
+        limits=limits,
+    )
 
 
 def test_the_run_ends_after_its_time_as_aborted(tmp_path, target):
@@ -104,16 +97,13 @@ def test_a_share_below_the_limit_ends_nothing(tmp_path, target):
 
 def test_tests_that_run_together_fail_together(tmp_path, target):
     # Each answers about as often as the other, and one of them always with an error.
-    text = f"""
-test_suite:
-  name: two
-  base_url: {target.url}
-  mode: parallel
-  limits: {{abort_on_error_rate: 90%}}
-  tests:
-    - {{name: bad, endpoint: /status/500, parallel_users: 4, iterations: 100, pacing: 5ms}}
-    - {{name: good, endpoint: /health, parallel_users: 4, iterations: 100, pacing: 5ms}}
-"""
+    text = suite_of(
+        target.url,
+        "name: bad, endpoint: /status/500, parallel_users: 4, iterations: 100, pacing: 5ms",
+        "name: good, endpoint: /health, parallel_users: 4, iterations: 100, pacing: 5ms",
+        mode="parallel",
+        limits="{abort_on_error_rate: 90%}",
+    )
     done = run(tmp_path, text)
     assert done.document["incidents"] == []
     assert done.test("bad")["failed_requests"] == 400
@@ -141,30 +131,20 @@ def test_ctrl_c_in_the_drain_of_an_aborted_run_is_an_interruption(tmp_path, targ
 
 
 NOBODY_DRAINS = """
-import sys
 import perfcore.metrics.samples as samples
-from perfcore.cli.main import main
 from perfcore.engine.supervisor import Supervisor
 
 samples.SampleRing.__init__.__defaults__ = (2,)
 drain = Supervisor._drain
 Supervisor._drain = lambda self: drain(self) if self._is_stopping else None
-sys.exit(main(sys.argv[1:]))
 """
 
 
 def test_failures_that_nobody_drained_are_seen(tmp_path, target):
     # With two blocks a ring the workers soon find no free one, and count by themselves.
-    path = write_suite(tmp_path, suite(target, "{abort_on_error_rate: 50%}", endpoint="/status/503"))
-    done = subprocess.run(
-        [sys.executable, "-c", NOBODY_DRAINS, str(path), "--procs", "2", "--json"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 108, done.stderr
+    text = suite(target, "{abort_on_error_rate: 50%}", endpoint="/status/503")
+    done = run(tmp_path, text, "--procs", "2", "--json", command=changed_perfcore(NOBODY_DRAINS))
+    assert done.code == 108, done.stderr
     document = json.loads(done.stdout)
     assert "aborted: 100.0 %" in document["incidents"][0]
     assert document["results"]["one"]["attempts"] == target.stats()["requests"]
@@ -172,16 +152,13 @@ def test_failures_that_nobody_drained_are_seen(tmp_path, target):
 
 @pytest.mark.parametrize("mode", ["sequential", "parallel"])
 def test_a_limit_ends_every_test_that_runs(tmp_path, target, mode):
-    text = f"""
-test_suite:
-  name: two
-  base_url: {target.url}
-  mode: {mode}
-  limits: {{max_duration: 600ms}}
-  tests:
-    - {{name: one, endpoint: /health, parallel_users: 2, duration: 30s}}
-    - {{name: two, endpoint: /delay/100, parallel_users: 2, duration: 30s}}
-"""
+    text = suite_of(
+        target.url,
+        "name: one, endpoint: /health, parallel_users: 2, duration: 30s",
+        "name: two, endpoint: /delay/100, parallel_users: 2, duration: 30s",
+        mode=mode,
+        limits="{max_duration: 600ms}",
+    )
     done = run(tmp_path, text)
     assert done.code == 108
     assert list(done.document["results"]) == (["one"] if mode == "sequential" else ["one", "two"])
@@ -199,29 +176,21 @@ def test_a_limit_is_seen_by_a_caller_from_python(tmp_path, target):
         "result = runner.run(suite)\n"
         "print(result.verdict, result.exit_code, seen[0], seen[-1])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, target.url],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    wait_until(lambda: target.stats()["open_connections"] == 0, "connections closed")
+    done = run_python(tmp_path, program, target.url)
+    target.stats_when_closed()
     assert done.stdout == "aborted 108 None ended by limits.max_duration (500ms)\n", done.stderr
-
-
-THROTTLED = """
-test_suite:
-  name: throttled
-  base_url: {url}
-  limits: {{max_rate: 50/s}}
-  mode: {mode}
-  tests:
-    - {{name: many, endpoint: /health, parallel_users: 300, duration: 1s, ramp_up: 0s}}
-    - {{name: few, endpoint: "/flaky?rate=1", retries: 1, retry_backoff: 1ms, parallel_users: 5, duration: 2s}}
-"""
 
 
 @pytest.mark.parametrize("mode", ["parallel", "sequential"])
 def test_a_rate_holds_for_all_tests_tries_and_workers_and_starves_none(tmp_path, target, mode):
-    done = run(tmp_path, THROTTLED.format(url=target.url, mode=mode), "--procs", "3")
+    text = suite_of(
+        target.url,
+        "name: many, endpoint: /health, parallel_users: 300, duration: 1s, ramp_up: 0s",
+        'name: few, endpoint: "/flaky?rate=1", retries: 1, retry_backoff: 1ms, parallel_users: 5, duration: 2s',
+        limits="{max_rate: 50/s}",
+        mode=mode,
+    )
+    done = run(tmp_path, text, "--procs", "3")
     many, few = done.test("many"), done.test("few")
     counted = target.stats()["requests"]
     assert counted == many["attempts"] + few["attempts"]

@@ -3,8 +3,9 @@
 import json
 import stat
 
+import numpy
 import pytest
-from integration.runs import assert_numbers_add_up, one_test, run, write_suite
+from integration.runs import ROOT, assert_numbers_add_up, one_test, run, suite_of, write_suite
 from target_process import running_target
 
 SEED = """
@@ -71,18 +72,15 @@ def test_total_iterations_are_shared_by_whoever_is_free_and_none_is_lost(tmp_pat
 
 
 def test_every_way_to_fail_is_counted_and_the_numbers_add_up(tmp_path, target):
-    suite = f"""
-test_suite:
-  name: mixed
-  base_url: {target.url}
-  tests:
-    - {{name: flaky, endpoint: "/flaky?rate=0.25", parallel_users: 4, iterations: 25}}
-    - {{name: late, endpoint: /delay/2000, parallel_users: 2, iterations: 2, timeout: 200ms}}
-    - {{name: wrong, endpoint: /users/7, iterations: 10, expect: {{json: {{$.id: "8"}}}}}}
-    - {{name: slow, endpoint: /delay/30, iterations: 5, expect: {{max_time: 10ms}}}}
-    - {{name: gone, endpoint: "http://127.0.0.1:1/", iterations: 3}}
-    - {{name: moved, endpoint: /status/302, iterations: 2}}
-"""
+    suite = suite_of(
+        target.url,
+        'name: flaky, endpoint: "/flaky?rate=0.25", parallel_users: 4, iterations: 25',
+        "name: late, endpoint: /delay/2000, parallel_users: 2, iterations: 2, timeout: 200ms",
+        'name: wrong, endpoint: /users/7, iterations: 10, expect: {json: {$.id: "8"}}',
+        "name: slow, endpoint: /delay/30, iterations: 5, expect: {max_time: 10ms}",
+        'name: gone, endpoint: "http://127.0.0.1:1/", iterations: 3',
+        "name: moved, endpoint: /status/302, iterations: 2",
+    )
     done = run(tmp_path, suite, "--procs", "2")
     assert done.code == 99  # some of the tests had no success at all
     results = done.document["results"]
@@ -117,10 +115,9 @@ test_suite:
 
 
 def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target):
-    numpy = pytest.importorskip("numpy")
     suite = one_test(target.url, endpoint="/health", parallel_users=8, iterations=250)
     done = run(tmp_path, suite, "--procs", "2", "--samples")
-    rows = numpy.load(done.results_dir / "latest" / "samples.npy", mmap_mode="r")
+    rows = done.samples()
     assert len(rows) == 2000
     response = rows["done_ns"] - rows["due_ns"]
     service = rows["done_ns"] - rows["issued_ns"]
@@ -139,8 +136,7 @@ def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target):
 def test_samples_stop_at_their_limit_and_the_result_says_so(tmp_path, target):
     suite = one_test(target.url, endpoint="/health", parallel_users=2, iterations=100)
     done = run(tmp_path, suite, "--samples", "--samples-limit", "8800")
-    numpy = pytest.importorskip("numpy")
-    assert len(numpy.load(done.results_dir / "latest" / "samples.npy")) == 100
+    assert len(done.samples()) == 100
     assert done.test("test")["total_requests"] == 200
     assert any("--samples-limit" in incident for incident in done.document["incidents"])
 
@@ -156,34 +152,26 @@ def test_known_delays_are_measured(tmp_path, target):
 
 
 def test_tests_in_sequence_do_not_overlap_and_close_their_connections(tmp_path, target):
-    suite = f"""
-test_suite:
-  name: two
-  base_url: {target.url}
-  tests:
-    - {{name: one, endpoint: /health, parallel_users: 5, duration: 300ms}}
-    - {{name: two, endpoint: /users/1, parallel_users: 5, duration: 300ms}}
-"""
+    suite = suite_of(
+        target.url,
+        "name: one, endpoint: /health, parallel_users: 5, duration: 300ms",
+        "name: two, endpoint: /users/1, parallel_users: 5, duration: 300ms",
+    )
     done = run(tmp_path, suite, "--samples")
-    numpy = pytest.importorskip("numpy")
-    rows = numpy.load(done.results_dir / "latest" / "samples.npy")
+    rows = done.samples()
     assert rows["done_ns"][rows["case"] == 0].max() < rows["issued_ns"][rows["case"] == 1].min()
     assert target.stats()["connections"] == 10
 
 
 def test_tests_in_parallel_run_at_the_same_time(tmp_path, target):
-    suite = f"""
-test_suite:
-  name: two
-  base_url: {target.url}
-  mode: parallel
-  tests:
-    - {{name: one, endpoint: /health, parallel_users: 5, duration: 400ms}}
-    - {{name: two, endpoint: /users/1, parallel_users: 3, iterations: 20, think_time: 5ms}}
-"""
+    suite = suite_of(
+        target.url,
+        "name: one, endpoint: /health, parallel_users: 5, duration: 400ms",
+        "name: two, endpoint: /users/1, parallel_users: 3, iterations: 20, think_time: 5ms",
+        mode="parallel",
+    )
     done = run(tmp_path, suite, "--samples", "--procs", "2")
-    numpy = pytest.importorskip("numpy")
-    rows = numpy.load(done.results_dir / "latest" / "samples.npy")
+    rows = done.samples()
     first, second = rows[rows["case"] == 0], rows[rows["case"] == 1]
     assert first["issued_ns"].min() < second["done_ns"].max()
     assert second["issued_ns"].min() < first["done_ns"].max()
@@ -315,8 +303,6 @@ test_suite:
 
 
 def test_every_suite_that_ships_runs(tmp_path):
-    from integration.runs import ROOT
-
     suites = sorted((ROOT / "config").glob("*.yaml"))
     assert suites
     for suite in suites:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,19 +11,19 @@ import pytest
 from integration.runs import (
     ROOT,
     assert_numbers_add_up,
+    changed_perfcore,
     children,
     ended,
-    environment,
     interrupt,
     is_alive,
     one_test,
     run,
     started,
+    suite_of,
     under_load,
-    wait_until,
     workers_of,
-    write_suite,
 )
+from waiting import wait_until
 
 
 def test_a_killed_worker_leaves_what_it_had_measured(tmp_path, target):
@@ -48,14 +47,11 @@ def test_a_killed_worker_leaves_what_it_had_measured(tmp_path, target):
 
 
 def test_the_other_tests_still_run_after_a_worker_was_lost(tmp_path, target):
-    suite = f"""
-test_suite:
-  name: two
-  base_url: {target.url}
-  tests:
-    - {{name: one, endpoint: /health, parallel_users: 4, duration: 1500ms}}
-    - {{name: two, endpoint: /users/1, parallel_users: 4, iterations: 25}}
-"""
+    suite = suite_of(
+        target.url,
+        "name: one, endpoint: /health, parallel_users: 4, duration: 1500ms",
+        "name: two, endpoint: /users/1, parallel_users: 4, iterations: 25",
+    )
     with started(tmp_path, suite, "--procs", "2") as process:
         workers = workers_of(process, 2)
         under_load(target, 50)
@@ -128,71 +124,45 @@ def cpu_ticks(pid):
 
 
 def test_a_stopped_supervisor_loses_nothing_and_counts_nothing_twice(tmp_path, target):
-    # Two blocks a ring: the workers soon find no free one, and count by themselves for most of the five seconds.
+    # Two blocks a ring: the workers soon find no free one, and count by themselves from then on.
     program = (
-        "import sys, perfcore.metrics.samples as samples\n"
+        "import perfcore.metrics.samples as samples\n"
         "samples.BLOCKS = 2\n"
         "samples.SampleRing.__init__.__defaults__ = (2,)\n"
-        "from perfcore.cli.main import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
     )
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=16, duration="7s"))
-    command = [
-        sys.executable,
-        "-c",
-        program,
-        str(suite),
-        "--procs",
-        "2",
-        "--samples",
-        "--results-dir",
-        "results",
-    ]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            under_load(target)
-            os.kill(process.pid, signal.SIGSTOP)
-            before = target.stats()["requests"]
-            time.sleep(5)  # what is tested is that it does not matter
-            without_it = target.stats()["requests"] - before
-            os.kill(process.pid, signal.SIGCONT)
-            done = ended(process, tmp_path)
-        finally:
-            process.kill()
+    in_the_rings = 2 * 2 * 4096
+    suite = one_test(target.url, endpoint="/health", parallel_users=16, iterations=2500)
+    with started(tmp_path, suite, "--procs", "2", "--samples", command=changed_perfcore(program)) as process:
+        under_load(target)
+        os.kill(process.pid, signal.SIGSTOP)
+        under_load(target, target.stats()["requests"] + in_the_rings + 1000)
+        os.kill(process.pid, signal.SIGCONT)
+        done = ended(process, tmp_path)
     assert done.code == 0, done.stderr
     test = done.test("test")
-    assert without_it > 4 * 4096, "too few requests to fill the rings"
-    assert test["attempts"] == target.stats()["requests"]
+    assert test["attempts"] == target.stats()["requests"] == 16 * 2500
     assert_numbers_add_up(test)
-    import numpy
-
-    rows = numpy.load(tmp_path / "results" / "latest" / "samples.npy")
+    rows = done.samples()
     assert len(rows) == test["total_requests"]
 
 
 def test_a_stopped_worker_shows_in_response_time_and_not_in_lost_requests(tmp_path, target):
-    suite = one_test(target.url, endpoint="/health", parallel_users=4, duration="2500ms")
+    suite = one_test(target.url, endpoint="/health", parallel_users=4, duration="30s")
     with started(tmp_path, suite, "--procs", "1") as process:
         (worker,) = workers_of(process, 1)
         under_load(target)
         os.kill(worker, signal.SIGSTOP)
         time.sleep(1.0)
         os.kill(worker, signal.SIGCONT)
+        under_load(target, target.stats()["requests"] + 500)
+        interrupt(process)
         done = ended(process, tmp_path)
     test = done.test("test")
     assert test["attempts"] == target.stats()["requests"]
     assert test["timing"]["max_ms"] >= 990
 
 
-STUCK_SOON = (
-    "import sys\n"
-    "from perfcore.engine import supervisor\n"
-    "supervisor.STUCK_AFTER_S = 0.5\n"
-    "from perfcore.cli.main import main\n"
-    "sys.exit(main(sys.argv[1:]))\n"
-)
+STUCK_SOON = "from perfcore.engine import supervisor; supervisor.STUCK_AFTER_S = 0.5"
 
 
 @pytest.mark.parametrize("ends_by", ["its planned end", "a signal"])
@@ -201,24 +171,13 @@ def test_a_worker_that_hangs_is_killed_and_the_result_is_incomplete(tmp_path, ta
     text = one_test(
         target.url, endpoint="/health", parallel_users=4, duration=duration, graceful_stop="200ms"
     )
-    command = [sys.executable, "-c", STUCK_SOON, str(write_suite(tmp_path, text)), "--procs", "2"]
-    with subprocess.Popen(
-        [*command, "--results-dir", "results"],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            workers = workers_of(process, 2)
-            under_load(target, 100)
-            os.kill(workers[0], signal.SIGSTOP)
-            if ends_by == "a signal":
-                interrupt(process)
-            done = ended(process, tmp_path)
-        finally:
-            process.kill()
+    with started(tmp_path, text, "--procs", "2", command=changed_perfcore(STUCK_SOON)) as process:
+        workers = workers_of(process, 2)
+        under_load(target, 100)
+        os.kill(workers[0], signal.SIGSTOP)
+        if ends_by == "a signal":
+            interrupt(process)
+        done = ended(process, tmp_path)
     assert done.code == (97 if ends_by == "its planned end" else 105)
     assert "worker 0 did not end in time and was killed" in done.document["incidents"][0]
     assert done.test("test")["total_requests"] > 0
@@ -245,14 +204,6 @@ def test_an_embedded_target_that_cannot_start_is_one_line(tmp_path):
 
 def test_what_the_users_directory_holds_is_no_concern_of_the_embedded_target(tmp_path):
     (tmp_path / "asyncio.py").write_text("raise SystemExit('not the real one')\n")
-    command = [sys.executable, "-P", "-m", "perfcore"]
-    suite = write_suite(tmp_path, one_test("embedded", endpoint="/health", iterations=3))
-    done = subprocess.run(
-        [*command, str(suite), "--results-dir", "results", "--quiet"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    text = one_test("embedded", endpoint="/health", iterations=3)
+    done = run(tmp_path, text, "--quiet", command=[sys.executable, "-P", "-m", "perfcore"])
+    assert done.code == 0, done.stderr

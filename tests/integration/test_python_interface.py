@@ -1,24 +1,8 @@
 """`from perfcore import TestRunner, TestCase`: the seed's example and what its result holds."""
 
-import subprocess
 import sys
 
-from integration.runs import ROOT, environment, one_test, write_suite
-
-
-def python(folder, program, *arguments):
-    """A fresh interpreter, as a user's script is."""
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
-
+from integration.runs import ROOT, completed, one_test, run_python, write_suite
 
 SEED = """
 import sys
@@ -48,21 +32,15 @@ assert (results.results_dir / "results.json").exists()
 
 
 def test_the_seeds_example_works_is_logged_and_prints_nothing(tmp_path, target):
-    done = python(tmp_path, SEED, target.url)
+    done = run_python(tmp_path, SEED, target.url)
     assert (done.stdout, done.stderr) == ("", "")
     assert (tmp_path / "results" / "latest" / "results.json").exists()
 
 
 def test_the_example_that_ships_prints_two_figures(tmp_path, target):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "basic_test.py"), f"{target.url}/users/profile"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    example = str(ROOT / "examples" / "basic_test.py")
+    done = completed(tmp_path, [sys.executable, example, f"{target.url}/users/profile"])
+    assert done.code == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert float(first.removeprefix("Average response time: ").removesuffix("ms")) > 0
     assert float(second.removeprefix("95th percentile: ").removesuffix("ms")) > 0
@@ -87,7 +65,7 @@ except AttributeError as error:
 else:
     raise SystemExit("two tests have no figures of one")
 """
-    python(tmp_path, program, str(path), target.url)
+    run_python(tmp_path, program, str(path), target.url)
     assert not (tmp_path / "results").exists()
 
 
@@ -117,7 +95,7 @@ except SuiteError as error:
 else:
     raise SystemExit("an unknown name was taken")
 """
-    python(tmp_path, program)
+    run_python(tmp_path, program)
 
 
 def test_importing_perfcore_costs_neither_numpy_nor_libcurl(tmp_path):
@@ -125,7 +103,7 @@ def test_importing_perfcore_costs_neither_numpy_nor_libcurl(tmp_path):
         "import sys, perfcore; perfcore.__version__; "
         "assert not {'numpy', 'pycurl', 'pydantic'} & set(sys.modules)"
     )
-    python(tmp_path, program)
+    run_python(tmp_path, program)
 
 
 MANY_FAILURES = """
@@ -134,18 +112,18 @@ from perfcore import TestCase, TestRunner, TestSuite
 held = []
 def hold(progress):
     if not held and any(test.requests for test in progress.tests):
-        held.append(time.sleep(3))
+        held.append(time.sleep(1.5))
 suite = TestSuite(name="s", base_url=sys.argv[1], mode="parallel", tests=[
-    TestCase(name=f"test {n}", endpoint="/bytes/2000", expect={"status": 404}, parallel_users=5, duration="2s")
+    TestCase(name=f"test {n}", endpoint="/bytes/2000", expect={"status": 404}, parallel_users=5, duration="1s")
     for n in range(60)])
 result = TestRunner(procs=2, results_dir=None, on_progress=hold).run(suite)
 assert held and result.exit_code == 99 and len(result.results) == 60, result
-assert all(test.load.duration_s == 2 and test.addresses for test in result)
+assert all(test.load.duration_s == 1 and test.addresses for test in result)
 """
 
 
 def test_a_callback_that_takes_its_time_loses_no_message(tmp_path, target):
-    python(tmp_path, MANY_FAILURES, target.url)
+    run_python(tmp_path, MANY_FAILURES, target.url)
 
 
 INTERRUPTED = """
@@ -174,7 +152,7 @@ assert result.verdict == "passed" and result.total_requests == 5, "a stop is of 
 
 
 def test_the_first_ctrl_c_saves_the_result_and_is_raised_then(tmp_path, target):
-    python(tmp_path, INTERRUPTED, target.url)
+    run_python(tmp_path, INTERRUPTED, target.url)
 
 
 TWICE = """
@@ -201,7 +179,7 @@ else:
 
 def test_the_second_ctrl_c_is_raised_at_once(tmp_path, target):
     program = f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\n{TWICE}"
-    python(tmp_path, program, target.url)
+    run_python(tmp_path, program, target.url)
 
 
 def test_a_handler_of_the_callers_own_is_left_alone(tmp_path, target):
@@ -215,7 +193,7 @@ case = TestCase(name="x", endpoint=sys.argv[1] + "/delay/400", iterations=2)
 TestRunner(results_dir=None, on_progress=lambda _: seen.append(signal.getsignal(signal.SIGINT))).run(case)
 assert set(seen) == {mine}
 """
-    python(tmp_path, program, target.url)
+    run_python(tmp_path, program, target.url)
 
 
 def test_samples_are_closed_when_a_run_fails(tmp_path, target):
@@ -235,4 +213,4 @@ except ZeroDivisionError:
 else:
     raise SystemExit("it was not raised")
 """
-    python(tmp_path, program, target.url)
+    run_python(tmp_path, program, target.url)

@@ -5,51 +5,39 @@ import os
 import re
 import resource
 import subprocess
-import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from integration.runs import (
+    COMMAND,
     ROOT,
     assert_numbers_add_up,
-    environment,
+    changed_perfcore,
     one_test,
+    python,
     run,
-    wait_until,
+    shell,
     write_suite,
 )
+from waiting import wait_until
+
+
+def limited(what, soft, hard=None):
+    """To be called in the new process: from then on it has so much of this."""
+    return lambda: resource.setrlimit(what, (soft, hard or soft))
 
 
 def test_a_disk_that_refuses_samples_costs_the_samples_alone(tmp_path, target):
     text = one_test(target.url, endpoint="/health", parallel_users=4, iterations=5000)
-    suite = write_suite(tmp_path, text)
-    limit_bytes = 400_000
-
-    def files_stay_small():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
-    done = subprocess.run(
-        [sys.executable, "-m", "perfcore", str(suite), "--samples", "--results-dir", "results"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=files_stay_small,
-    )
-    assert done.returncode == 106, done.stderr
+    done = run(tmp_path, text, "--samples", preexec_fn=limited(resource.RLIMIT_FSIZE, 400_000))
+    assert done.code == 106, done.stderr
     assert "Traceback" not in done.stderr
-    import json
-
-    import numpy
-
-    latest = tmp_path / "results" / "latest"
-    document = json.loads((latest / "results.json").read_text())
+    document = done.document
     assert document["verdict"] == "passed"
     assert document["exit_code"] == 106
     assert document["results"]["test"]["total_requests"] == 20_000
-    kept = len(numpy.load(latest / "samples.npy"))
+    kept = len(done.samples())
     said = f"samples.npy lacks {20_000 - kept:,} requests: File too large"
     assert said in document["incidents"]
     assert said in done.stderr
@@ -57,17 +45,9 @@ def test_a_disk_that_refuses_samples_costs_the_samples_alone(tmp_path, target):
 
 
 def test_more_users_than_descriptors_is_one_line_before_the_first_request(tmp_path, target):
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=300))
-    done = subprocess.run(
-        [sys.executable, "-m", "perfcore", str(suite), "--procs", "2", "--results-dir", "results"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)),
-    )
-    assert done.returncode == 107
+    text = one_test(target.url, endpoint="/health", parallel_users=300)
+    done = run(tmp_path, text, "--procs", "2", preexec_fn=limited(resource.RLIMIT_NOFILE, 128))
+    assert done.code == 107
     told = re.fullmatch(
         r"perfcore: a worker with 150 users needs (\d+) file descriptors and the hard limit is 128: "
         r"raise it \(ulimit -n (\d+)\), or ask for fewer users",
@@ -80,17 +60,9 @@ def test_more_users_than_descriptors_is_one_line_before_the_first_request(tmp_pa
 
 
 def test_a_low_limit_of_descriptors_is_raised_as_far_as_it_may(tmp_path, target):
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=300, ramp_up="0s"))
-    done = subprocess.run(
-        [sys.executable, "-m", "perfcore", str(suite), "--procs", "1", "--results-dir", "results"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024)),
-    )
-    assert done.returncode == 0, done.stderr
+    text = one_test(target.url, endpoint="/health", parallel_users=300, ramp_up="0s")
+    done = run(tmp_path, text, "--procs", "1", preexec_fn=limited(resource.RLIMIT_NOFILE, 64, 1024))
+    assert done.code == 0, done.stderr
     counted = target.stats()
     assert counted["requests"] == counted["connections"] == 300
 
@@ -126,22 +98,18 @@ def network_of_its_own():
 
 def test_too_few_local_ports_are_counted_and_told_with_the_way_out(tmp_path):
     keys = {"endpoint": "/health", "parallel_users": PORTS + 10, "ramp_up": "0s", "iterations": 20}
-    suite = write_suite(tmp_path, one_test("http://127.0.0.1:8081", **keys))
-    done = subprocess.run(
-        [
-            *network_of_its_own(), sys.executable, "-c", IN_A_NETWORK,
-            str(suite), "--procs", "2", "--results-dir", "results",
-        ],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = run(
+        tmp_path,
+        one_test("http://127.0.0.1:8081", **keys),
+        "--procs",
+        "2",
+        command=[*network_of_its_own(), *python(IN_A_NETWORK)],
+        PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}",
+    )
+    assert done.code == 0, done.stderr
     code, stdout, stderr, counted = json.loads(done.stdout)
     assert (code, "Traceback" in stderr) == (0, False), stderr
-    test = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["results"]["test"]
+    test = done.test("test")
     assert_numbers_add_up(test)
     assert test["total_requests"] == 20 * (PORTS + 10)
     assert set(test["errors"]) == {"unreachable"}
@@ -171,30 +139,17 @@ def become_poor(supervisor):
         except MemoryError:
             size //= 2
 worker.become_worker = become_poor
-from perfcore.cli.main import main
-sys.exit(main(sys.argv[1:]))
 """
 
 
 def with_poor_workers(tmp_path, target, left_bytes):
     text = one_test(target.url, endpoint="/health", parallel_users=4000, ramp_up="0s", iterations=2)
-    suite = write_suite(tmp_path, text)
-    return subprocess.run(
-        [
-            sys.executable, "-c", POOR_WORKERS, str(left_bytes),
-            str(suite), "--procs", "2", "--results-dir", "results",
-        ],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )  # fmt: skip
+    return run(tmp_path, text, "--procs", "2", command=changed_perfcore(POOR_WORKERS, str(left_bytes)))
 
 
 def test_workers_without_memory_are_told_in_one_line_before_the_load(tmp_path, target):
     done = with_poor_workers(tmp_path, target, 0)
-    assert done.returncode == 107, done.stderr
+    assert done.code == 107, done.stderr
     assert re.fullmatch(
         r"perfcore: worker \d of 2 found no memory before the load began; free some, raise the limit that is set "
         r"for it \(ulimit -v, the control group's memory limit\), or use fewer --procs",
@@ -206,9 +161,9 @@ def test_workers_without_memory_are_told_in_one_line_before_the_load(tmp_path, t
 
 def test_workers_whose_memory_ends_under_load_keep_what_they_measured(tmp_path, target):
     done = with_poor_workers(tmp_path, target, 4 << 20)
-    assert done.returncode == 97, done.stderr
+    assert done.code == 97, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    document = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
+    document = done.document
     assert document["verdict"] == "incomplete"
     assert all(re.match(r"worker \d ran out of memory at", text) for text in document["incidents"])
     assert len(document["incidents"]) == 2
@@ -220,15 +175,8 @@ def test_workers_whose_memory_ends_under_load_keep_what_they_measured(tmp_path, 
 
 def test_a_supervisor_without_memory_is_one_line(tmp_path, target):
     suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", iterations=5))
-    done = subprocess.run(
-        ["bash", "-c", f'ulimit -v 230000; exec "{sys.executable}" -m perfcore "{suite}" --procs 2'],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 107
+    done = shell(tmp_path, 'ulimit -v 230000; exec "$@"', *COMMAND, str(suite), "--procs", "2")
+    assert done.code == 107
     assert done.stderr == (
         "perfcore: there is not enough memory; free some, or raise the limit that is set for it (ulimit -v)\n"
     )
@@ -266,31 +214,12 @@ def test_a_worker_that_the_kernel_ends_for_lack_of_memory_is_told_as_that(tmp_pa
         "    open(procs, 'w').write('0')\n"
         "    while True: held.append(b'x' * (1 << 20))\n"
         "worker.become_worker = become_poor\n"
-        "from perfcore.cli.main import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
     )
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", iterations=5))
+    text = one_test(target.url, endpoint="/health", iterations=5)
     limits = {"memory.limit_in_bytes": "64M", "memory.max": "64M", "memory.swap.max": "0"}
     with control_group("memory", limits) as procs:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                program,
-                str(procs),
-                str(suite),
-                "--procs",
-                "1",
-                "--results-dir",
-                "results",
-            ],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 107, done.stderr
+        done = run(tmp_path, text, "--procs", "1", command=changed_perfcore(program, str(procs)))
+    assert done.code == 107, done.stderr
     assert "worker 0 of 1 found no memory before the load began" in done.stderr
 
 
@@ -298,20 +227,12 @@ def test_a_worker_that_the_kernel_ends_for_lack_of_memory_is_told_as_that(tmp_pa
 
 
 def test_half_a_core_is_one_worker_and_the_summary_says_half(tmp_path, target):
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=2, iterations=50))
+    text = one_test(target.url, endpoint="/health", parallel_users=2, iterations=50)
     limits = {"cpu.cfs_quota_us": "50000", "cpu.max": "50000 100000"}
     with control_group("cpu", limits) as procs:
-        done = subprocess.run(
-            [sys.executable, "-m", "perfcore", str(suite), "--procs", "auto", "--results-dir", "results"],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            preexec_fn=lambda: procs.write_text("0"),
-        )
-    assert done.returncode == 0, done.stderr
-    machine = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["environment"]
+        done = run(tmp_path, text, "--procs", "auto", preexec_fn=lambda: procs.write_text("0"))
+    assert done.code == 0, done.stderr
+    machine = done.document["environment"]
     assert (machine["workers"], machine["cpu_cores"], machine["cpu_quota"]) == (1, 1, 0.5)
     assert "the control group grants 0.5 CPUs" in done.stdout
 

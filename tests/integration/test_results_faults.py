@@ -6,14 +6,25 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy
 import pytest
-from integration.runs import ended, environment, one_test, started, wait_until, workers_of, write_suite
+from integration.runs import (
+    COMMAND,
+    changed_perfcore,
+    completed,
+    ended,
+    one_test,
+    run,
+    started,
+    under_load,
+    workers_of,
+    write_suite,
+)
+from waiting import wait_until
 
 NOT_STARTED = (
     "a result could not be saved there, so the load was not started; name another directory with "
@@ -65,10 +76,6 @@ class Disk:
         return [entry.name for entry in self.place.iterdir() if not entry.name.startswith("filler")]
 
 
-def under_load(target, requests=200):
-    wait_until(lambda: target.stats()["requests"] >= requests, f"{requests} requests")
-
-
 def of_a_second(target):
     return one_test(target.url, endpoint="/health", parallel_users=4, duration="1s")
 
@@ -88,8 +95,7 @@ def test_a_disk_that_refuses_before_the_load_costs_no_request(
     disk.mount(options)
     if fault:
         getattr(disk, fault)()
-    with started(tmp_path, of_a_second(target), *more) as process:
-        done = ended(process, tmp_path)
+    done = run(tmp_path, of_a_second(target), *more)
     assert done.code == 106
     assert done.stderr == f"perfcore: {disk.place}: {reason}: {NOT_STARTED}\n"
     assert done.stdout == ""
@@ -124,7 +130,7 @@ def test_a_disk_that_refuses_during_the_load_costs_the_file_and_not_the_figures(
     disk.mount("size=64k,nr_inodes=16")
     more = ["--json"] if form == "json" else []
     with started(tmp_path, of_a_second(target), *more) as process:
-        under_load(target)
+        under_load(target, 200)
         fault(disk)
         done = ended(process, tmp_path)
     assert done.code == 106
@@ -142,9 +148,8 @@ def test_a_disk_that_refuses_during_the_load_costs_the_file_and_not_the_figures(
 
 def test_samples_that_fill_the_disk_cost_samples_alone(tmp_path, target, disk):
     disk.mount("size=512k")
-    with started(tmp_path, of_a_second(target), "--samples", "--procs", "1") as process:
-        under_load(target, 6000)
-        done = ended(process, tmp_path)
+    text = one_test(target.url, endpoint="/health", parallel_users=4, iterations=2500)
+    done = run(tmp_path, text, "--samples", "--procs", "1")
     assert done.code == 106
     assert "No space left on device; the result itself was saved" in done.stderr
     requests = target.stats()["requests"]
@@ -156,28 +161,20 @@ def test_samples_that_fill_the_disk_cost_samples_alone(tmp_path, target, disk):
 
 BREAKS = """
 import os, sys
-from perfcore.cli.main import main
+number = int(sys.argv.pop(1))
 
 def breaks(*_args, **_keys):
-    raise OSError(int(sys.argv[1]), os.strerror(int(sys.argv[1])))
+    raise OSError(number, os.strerror(number))
 
 os.rename = breaks  # the last step of saving
-sys.exit(main(sys.argv[2:]))
 """
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT, errno.ESTALE, errno.EACCES])
 def test_whatever_the_disk_answers_the_summary_is_shown_and_the_reason_told(tmp_path, target, number):
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", iterations=7))
-    done = subprocess.run(
-        [sys.executable, "-c", BREAKS, str(number), str(suite), "--samples"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 106
+    text = one_test(target.url, endpoint="/health", iterations=7)
+    done = run(tmp_path, text, "--samples", command=changed_perfcore(BREAKS, str(number)))
+    assert done.code == 106
     assert f"{os.strerror(number)}: the result of this run was not saved" in done.stderr
     assert "7 requests" in done.stdout
     assert "Traceback" not in done.stderr
@@ -187,16 +184,9 @@ def test_whatever_the_disk_answers_the_summary_is_shown_and_the_reason_told(tmp_
 @pytest.mark.parametrize("mask", [0o000, 0o777])
 def test_all_that_a_run_leaves_is_private_whatever_the_umask(tmp_path, target, mask):
     suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", iterations=7))
-    done = subprocess.run(
-        [sys.executable, "-m", "perfcore", str(suite), "--samples", "--results-dir", "new/results"],
-        cwd=tmp_path,
-        env=environment(PYTHONDONTWRITEBYTECODE="1"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        umask=mask,
-    )
-    assert done.returncode == 0, done.stderr
+    command = [*COMMAND, str(suite), "--samples", "--results-dir", "new/results"]
+    done = completed(tmp_path, command, {"PYTHONDONTWRITEBYTECODE": "1"}, umask=mask)
+    assert done.code == 0, done.stderr
     modes = {
         path.name: stat.S_IMODE(path.lstat().st_mode)
         for path in (tmp_path / "new", *(tmp_path / "new").rglob("*"))
@@ -240,20 +230,10 @@ def test_a_killed_worker_keeps_its_samples(tmp_path, target, disk):
 
 def test_clean_removes_what_runs_have_left(tmp_path, target):
     for _ in range(2):
-        with started(
-            tmp_path, one_test(target.url, endpoint="/health", iterations=3), "--samples"
-        ) as process:
-            assert ended(process, tmp_path).code == 0
+        assert run(tmp_path, one_test(target.url, endpoint="/health", iterations=3), "--samples").code == 0
     results = tmp_path / "results"
     newest = os.readlink(results / "latest")
-    done = subprocess.run(
-        [sys.executable, "-m", "perfcore", "clean", "--keep", "1"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    done = completed(tmp_path, [*COMMAND, "clean", "--keep", "1"])
+    assert done.code == 0, done.stderr
     assert done.stdout.startswith("removed 1 result, ")
     assert sorted(entry.name for entry in results.iterdir()) == [newest, "latest"]

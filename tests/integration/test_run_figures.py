@@ -1,14 +1,8 @@
 """Figures of whole runs that no single module decides."""
 
-import subprocess
-import sys
 import time
 
-from integration.runs import (
-    environment,
-    one_test,
-    run,
-)
+from integration.runs import one_test, run, run_python
 
 
 def test_thinking_users_do_not_wait_for_a_total_that_is_spent(tmp_path, target):
@@ -53,12 +47,4 @@ def test_the_directory_has_the_name_of_the_results_timestamp(tmp_path, target):
         "result = TestRunner().run(TestCase(name='x', endpoint=sys.argv[1]))\n"
         "assert result.results_dir.name == result.timestamp.replace(':', '-'), result.results_dir\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, f"{target.url}/health"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    run_python(tmp_path, program, f"{target.url}/health")

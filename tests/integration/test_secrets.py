@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from integration.hostile_server import hostile_server
 from integration.planted_secrets import Planted, plant, remnants, routes
-from integration.runs import COMMAND, ROOT, TIMEOUT_S, children, environment, is_alive, wait_until
+from integration.runs import COMMAND, ROOT, TIMEOUT_S, children, completed, is_alive, process_of, python
+from waiting import wait_until
 
 from perfcore.cli.main import main
 
@@ -29,24 +30,16 @@ def planted(tmp_path, server):
     return plant(tmp_path, server.address, SESSION)
 
 
-def perfcore(planted: Planted, *arguments: str, **env: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=planted.folder,
-        env=environment(**{**planted.environ, **env}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def perfcore(
+    planted: Planted, *arguments: str, **env: str
+) -> "AbstractContextManager[subprocess.Popen[bytes]]":
+    return process_of(planted.folder, [*COMMAND, *arguments], {**planted.environ, **env}, text=False)
 
 
 def run(planted: Planted, *arguments: str, **env: str) -> tuple[int, bytes]:
     """The exit code, and stdout and stderr."""
     with perfcore(planted, *arguments, **env) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-        finally:
-            process.kill()
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     return process.returncode, stdout + b"\n" + stderr
 
 
@@ -135,16 +128,13 @@ def test_the_plan_shows_no_secret(planted):
 def test_no_process_title_shows_a_secret_and_a_killed_worker_tells_none(planted, server):
     arguments = (str(planted.long_suite), *planted.options, "--procs", "2")
     with perfcore(planted, *arguments) as process:
-        try:
-            wait_until(lambda: server.asked("/c") >= 5, "requests under way")
-            seen = titles(process)
-            workers = [pid for pid in seen if pid != process.pid]
-            os.kill(workers[0], signal.SIGKILL)
-            wait_until(lambda: not is_alive(workers[0]), "the worker's death")
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-        finally:
-            process.kill()
+        wait_until(lambda: server.asked("/c") >= 5, "requests under way")
+        seen = titles(process)
+        workers = [pid for pid in seen if pid != process.pid]
+        os.kill(workers[0], signal.SIGKILL)
+        wait_until(lambda: not is_alive(workers[0]), "the worker's death")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert sorted(title.rstrip(b"\0") for pid, title in seen.items() if pid != process.pid) == [
         b"perfcore: worker 0 of Every kind of secret",
         b"perfcore: worker 1 of Every kind of secret",
@@ -161,17 +151,14 @@ def test_a_run_that_is_left_at_once_tells_no_secret(planted, server):
     suite["test_suite"]["tests"] = [slow]
     planted.long_suite.write_text(json.dumps(suite))
     with perfcore(planted, str(planted.long_suite), *planted.options) as process:
-        try:
-            wait_until(lambda: server.asked("/slow"), "a request under way")
-            process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            while b"once more" not in said and process.poll() is None:
-                said += process.stderr.readline()
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-        finally:
-            process.kill()
+        wait_until(lambda: server.asked("/slow"), "a request under way")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        while b"once more" not in said and process.poll() is None:
+            said += process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 105
     assert b"left at once" in stderr
     assert_no_secret(planted, said + stdout + stderr + kept(planted.folder))
@@ -309,18 +296,15 @@ def test_the_embedded_target_gets_no_secret(planted):
     suite["test_suite"]["base_url"] = "embedded"
     planted.long_suite.write_text(json.dumps(suite))
     with perfcore(planted, str(planted.long_suite), *planted.options, "--procs", "1") as process:
-        try:
-            seen = wait_until(lambda: len(found := titles(process)) == 3 and found, "target and worker")
-            target = next(pid for pid, title in seen.items() if b"perfcore.target" in title)
-            environ = Path(f"/proc/{target}/environ").read_bytes()
-            wait_until(
-                lambda: any(b"worker 0" in title for title in titles(process).values()), "the worker's title"
-            )
-            seen = titles(process)
-            process.send_signal(signal.SIGINT)
-            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-        finally:
-            process.kill()
+        seen = wait_until(lambda: len(found := titles(process)) == 3 and found, "target and worker")
+        target = next(pid for pid, title in seen.items() if b"perfcore.target" in title)
+        environ = Path(f"/proc/{target}/environ").read_bytes()
+        wait_until(
+            lambda: any(b"worker 0" in title for title in titles(process).values()), "the worker's title"
+        )
+        seen = titles(process)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert b"PYTHONPATH=" in environ
     assert b"PERFCORE_" not in environ
     assert_no_secret(planted, environ + b"\n".join(seen.values()) + stdout + stderr)
@@ -345,13 +329,12 @@ runner.run(sys.argv[1], variables=dict(pair.split("=", 1) for pair in sys.argv[2
 
 def test_the_title_of_a_callers_process_is_left_alone_and_its_workers_have_their_own(planted):
     pairs = [word.removeprefix("--var=") for word in planted.options[1:3]] + [planted.environ["PERFCORE_VAR"]]
-    done = subprocess.run(
-        [sys.executable, "-c", CALLER, str(planted.long_suite), *pairs],
-        env=environment(**planted.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests")))),
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        check=True,
+    done = completed(
+        planted.folder,
+        python(CALLER, str(planted.long_suite), *pairs),
+        {**planted.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))},
     )
+    assert done.code == 0, done.stderr
     own, worker, *_ = done.stdout.splitlines()
-    assert pairs[0].encode() in own
-    assert worker == b"[b'perfcore: worker 0 of Every kind of secret']"
+    assert pairs[0] in own
+    assert worker == "[b'perfcore: worker 0 of Every kind of secret']"

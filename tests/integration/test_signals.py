@@ -1,12 +1,9 @@
 """Signals, and streams that nobody reads: the run ends as it should, and its result is saved."""
 
 import fcntl
-import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 import termios
 import threading
 import time
@@ -16,17 +13,22 @@ import pytest
 from integration.runs import (
     COMMAND,
     assert_numbers_add_up,
+    completed,
     ended,
-    environment,
     interrupt,
     is_alive,
     one_test,
+    process_of,
+    python,
+    saved_document,
+    shell,
     started,
+    suite_of,
     under_load,
-    wait_until,
     workers_of,
     write_suite,
 )
+from waiting import wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -60,14 +62,11 @@ def test_the_second_signal_leaves_at_once(tmp_path, target):
 
 
 def test_an_interrupted_run_leaves_later_tests_out(tmp_path, target):
-    suite = f"""
-test_suite:
-  name: two
-  base_url: {target.url}
-  tests:
-    - {{name: one, endpoint: /health, parallel_users: 4, duration: 30s}}
-    - {{name: two, endpoint: /users/1, parallel_users: 4, iterations: 25}}
-"""
+    suite = suite_of(
+        target.url,
+        "name: one, endpoint: /health, parallel_users: 4, duration: 30s",
+        "name: two, endpoint: /users/1, parallel_users: 4, iterations: 25",
+    )
     with started(tmp_path, suite) as process:
         under_load(target)
         interrupt(process)
@@ -94,22 +93,14 @@ def test_the_drain_after_a_signal_is_no_load(tmp_path, target):
 
 
 def test_what_was_ignored_at_the_start_stays_ignored(tmp_path, target):
-    suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", duration="1500ms"))
-    with subprocess.Popen(
-        [sys.executable, "-m", "perfcore", str(suite), "--procs", "1", "--results-dir", "results"],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    ) as process:
-        try:
-            under_load(target)
-            interrupt(process, signal.SIGHUP)
-            done = ended(process, tmp_path)
-        finally:
-            process.kill()
+    def ignore():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    suite = one_test(target.url, endpoint="/health", duration="1500ms")
+    with started(tmp_path, suite, "--procs", "1", preexec_fn=ignore) as process:
+        under_load(target)
+        interrupt(process, signal.SIGHUP)
+        done = ended(process, tmp_path)
     assert done.code == 0
 
 
@@ -122,10 +113,8 @@ def test_an_interrupt_before_the_load_is_one_line(tmp_path):
         "from perfcore.cli.main import main\n"
         "sys.exit(main(['suite.yaml']))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (105, "perfcore: interrupted\n")
+    done = completed(tmp_path, python(program))
+    assert (done.code, done.stderr) == (105, "perfcore: interrupted\n")
 
 
 def test_a_closed_stdout_costs_nothing_but_the_summary(tmp_path, target):
@@ -144,21 +133,8 @@ def command_line(suite, *arguments):
     return [*COMMAND, str(suite), "--procs", "1", "--results-dir", "results", *arguments]
 
 
-def shell(tmp_path, line, suite):
-    """What a shell makes of this line, in which `$RUN` stands for the run."""
-    words = " ".join(f"'{word}'" for word in command_line(suite))
-    return subprocess.run(
-        ["bash", "-c", line.replace("$RUN", words)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 def assert_saved(tmp_path, target, requests=None):
-    document = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())
+    document = saved_document(tmp_path)
     test = document["results"]["test"]
     assert_numbers_add_up(test)
     assert test["attempts"] == target.stats()["requests"]
@@ -181,8 +157,9 @@ def assert_saved(tmp_path, target, requests=None):
 )
 def test_streams_that_nobody_reads_cost_nothing_but_what_was_written_there(tmp_path, target, line, said):
     text = one_test(target.url, endpoint="/health", parallel_users=2, iterations=300)
-    done = shell(tmp_path, line, write_suite(tmp_path, text))
-    assert done.returncode == 0, done.stderr
+    words = command_line(write_suite(tmp_path, text))
+    done = shell(tmp_path, line.replace("$RUN", '"$@"'), *words)
+    assert done.code == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     if said is None:
         assert "600 requests" in done.stdout
@@ -216,10 +193,10 @@ def test_a_closed_terminal_or_its_ctrl_c_ends_the_run_and_the_result_is_saved(tm
     """A closed window is SIGHUP and an error for whoever writes; Ctrl-C reaches every process of the group."""
     suite = write_suite(tmp_path, one_test(target.url, endpoint="/health", parallel_users=2, duration="30s"))
     terminal, end = pty.openpty()
-    with subprocess.Popen(
+    with process_of(
+        tmp_path,
         command_line(suite),
-        cwd=tmp_path,
-        env=environment(TERM="xterm"),
+        {"TERM": "xterm"},
         stdin=end,
         stdout=end,
         stderr=end,

@@ -212,7 +212,7 @@ def test_a_worker_that_dies_between_closing_and_marking_a_block_loses_nothing(sm
 
 def test_sequence_numbers_wrap(small_blocks):
     ends = Ends(2)
-    ends.writer._sequence = 2**32 - 3
+    ends.writer.sequence = 2**32 - 3
     ends.writer._take(0)
     ends.write(6)
     assert ends.reader.salvage(ends.take) == 6

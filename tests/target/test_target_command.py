@@ -5,7 +5,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,7 @@ def test_signal_ends_it_cleanly_even_while_requests_are_held(number: signal.Sign
         target = TargetProcess(process, read_url(process), None)
         connection = target.connect()
         connection.request("GET", "/delay/60000")
-        while target.stats()["requests"] == 0:
-            time.sleep(0.005)
+        target.wait_for_requests(1)
         process.send_signal(number)
         out, err = process.communicate(timeout=TIMEOUT_S)
         assert (process.returncode, out, err) == (0, b"", b"")

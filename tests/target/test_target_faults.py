@@ -77,8 +77,7 @@ def test_hang_never_answers_and_lasts_until_the_client_goes(target: TargetProces
 def test_hang_drops_what_was_pipelined_behind_it(target: TargetProcess) -> None:
     with RawClient(target.port) as client:
         client.send(b"GET /hang HTTP/1.1\r\n\r\n" + b"GET /health HTTP/1.1\r\n\r\n" * 10)
-        while target.stats()["requests"] < 11:
-            time.sleep(0.005)
+        target.wait_for_requests(11)
         assert is_silent(client, 0)
     target.stats_when_closed()
 

@@ -304,8 +304,7 @@ def test_client_that_leaves_while_held_is_forgotten(target: TargetProcess) -> No
     clients = [RawClient(target.port) for _ in range(50)]
     for client in clients:
         client.send(b"GET /delay/60000 HTTP/1.1\r\n\r\n")
-    while target.stats()["requests"] < 50:
-        time.sleep(0.005)
+    target.wait_for_requests(50)
     for client in clients:
         client.socket.close()
     assert target.stats_when_closed()["connections"] == 50
