@@ -33,6 +33,7 @@ class Attempts:
 
     __slots__ = (
         "_answers",
+        "_connected",
         "_connections",
         "_count",
         "_counted",
@@ -63,7 +64,7 @@ class Attempts:
             self._goes_on = False
             return
         self.hops = 0
-        self._resent = False
+        self._resent = self._connected = False
         self._count = self._counted = self._connections = self._received_bytes = self._sent_bytes = 0
         self._answers = self._kept.answers
 
@@ -80,6 +81,7 @@ class Attempts:
         self.hops += 1
         self._goes_on = True
         self._note_resent(exchange)
+        self._connected |= bool(exchange.flags & CONNECTED)
         self._connections += exchange.connections
         self._received_bytes += exchange.received_bytes
         self._sent_bytes += exchange.sent_bytes
@@ -90,7 +92,7 @@ class Attempts:
         exchange.attempts = self._count
         if self._resent:
             exchange.flags |= RESENT
-        if self._connections:
+        if self._connected:
             exchange.flags |= CONNECTED
         exchange.connections += self._connections
         exchange.received_bytes += self._received_bytes

@@ -19,13 +19,21 @@ import pycurl
 
 from perfcore.engine.address_choice import AddressChoice
 from perfcore.engine.attempts import Attempts
-from perfcore.engine.curl_options import set_addresses, set_local_address, set_method, set_settings, set_texts
-from perfcore.engine.preconnection import local_address
+from perfcore.engine.curl_options import (
+    set_addresses,
+    set_local_address,
+    set_method,
+    set_refused_head,
+    set_settings,
+    set_texts,
+)
 from perfcore.engine.response_keeping import BODY_LIMIT, SAMPLE_LIMIT, KeptResponse
-from perfcore.engine.transport import Request
+from perfcore.engine.transport import Request, RequestSettings
 from perfcore.engine.upload import Upload
 
 FAR_NS = 1 << 62
+TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
+REFUSED = pycurl.E_BAD_FUNCTION_ARGUMENT
 MOST_COOKIES = 1000  # in a user's jar
 
 
@@ -114,7 +122,6 @@ class User:
         "fd",
         "getinfo",
         "handle",
-        "has_standing",
         "head_size",
         "is_framed",
         "keeps",
@@ -127,6 +134,7 @@ class User:
         "shard",
         "share",
         "sockets",
+        "stood_at",
         "takes_more",
     )
 
@@ -148,7 +156,7 @@ class User:
         self.attempts: Attempts | None = None  # None: the bytes sent tell
         self.takes_more = False  # one of these two
         self.is_framed = False  # the connection speaks HTTP/2 or 3, unasked too
-        self.has_standing = False  # the socket opened last was connected before the start
+        self.stood_at: str | None = None  # where to a connection was made beforehand, until it is counted
         self.fd = -1  # of the socket opened last
         self.open_sockets = 0
         self.sockets = 0  # opened and closed during the request under way
@@ -174,6 +182,33 @@ class User:
                 self.keep_next()
         set_texts(self.handle, request)
 
+    def begin_to_connect(self, request: Request, ca_file: str | None, timeout_s: float) -> bool:
+        """Let the fresh handle connect as this request would, and end with REFUSED before it sends anything.
+
+        False when libcurl does not even begin, as it will not with the request itself.
+        """
+        settings, handle = request.settings, self.handle
+        try:
+            self._configure_way(settings, ca_file)
+            handle.setopt(pycurl.URL, request.url)
+            handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+            set_refused_head(handle, request)
+            self.shard.add_handle(handle)
+        except (pycurl.error, UnicodeError) as error:
+            if is_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def end_to_connect(self) -> bool:
+        """Note the connection that was made; whether there is one."""
+        # Of two addresses that were tried together the one that answered need not be the last.
+        self.fd = self.handle.getinfo(pycurl.ACTIVESOCKET)
+        self.stood_at = bytes(self.getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
+        self.shard.remove_handle(self.handle)
+        self.sockets = self.closed = 0
+        return self.open_sockets > 0 and self.fd >= 0
+
     def rewind(self) -> None:
         """An Upload is about to be sent from its beginning."""
         self._read_bytes = 0
@@ -192,15 +227,8 @@ class User:
     def _configure_settings(self, request: Request, ca_file: str | None) -> None:
         settings, handle = request.settings, self.handle
         handle.reset()  # but for the share
-        for option, call in self._callbacks(self):
-            handle.setopt(option, call)
-        set_settings(handle, settings, ca_file)
-        if self.chosen:
-            set_addresses(handle, {**settings.resolve, **self.chosen})
+        self._configure_way(settings, ca_file)
         set_method(handle, request, self._read_body, self._seek_body)
-        local = local_address(settings, self.number)
-        if local and not settings.preconnect:  # there the sockets are our own, and bound already
-            set_local_address(handle, local)
         self.kept.body_limit = BODY_LIMIT if settings.keep_body else SAMPLE_LIMIT
         if self.attempts is not None:
             handle.setopt(pycurl.PREREQFUNCTION, self.attempts.about_to_send)
@@ -209,6 +237,18 @@ class User:
             self.keep_next()
         elif self._counts_answers:
             handle.setopt(pycurl.HEADERFUNCTION, self.kept.add_header)
+
+    def _configure_way(self, settings: RequestSettings, ca_file: str | None) -> None:
+        """All that makes a connection one that the request can go on."""
+        handle = self.handle
+        for option, call in self._callbacks(self):
+            handle.setopt(option, call)
+        set_settings(handle, settings, ca_file)
+        if self.chosen:
+            set_addresses(handle, {**settings.resolve, **self.chosen})
+        local = local_address(settings, self.number)
+        if local:
+            set_local_address(handle, local)
 
     @property
     def _counts_answers(self) -> bool:
@@ -264,6 +304,12 @@ class User:
 
 # The callbacks of a user's handle, by option: set again whenever the handle was reset.
 Callbacks = Callable[[User], Iterable[tuple[int, Callable[..., object]]]]
+
+
+def local_address(settings: RequestSettings, user: int) -> str:
+    """Where the user's connections come from; empty where the suite says nothing."""
+    addresses = settings.local_addresses
+    return addresses[(user - 1) % len(addresses)] if addresses else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

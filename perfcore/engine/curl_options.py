@@ -14,11 +14,15 @@ from perfcore.engine.transport import Request, RequestSettings
 from perfcore.engine.upload import Upload
 
 USER_AGENT = f"perfcore/{__version__}"
+_CODINGS = (("deflate, gzip", 1 << 3), ("br", 1 << 23), ("zstd", 1 << 26))  # CURL_VERSION_LIBZ, BROTLI, ZSTD
+# What libcurl says when it is asked for all codings that it can undo.
+ACCEPT_ENCODING = ", ".join(name for name, bit in _CODINGS if pycurl.version_info()[4] & bit)
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 # libcurl would close a kept connection that was idle for two minutes; users may think longer.
 _KEPT_S = 1 << 30
 # CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name: a proxy's answer is none of the server's.
 _SUPPRESS_CONNECT_HEADERS = 265
+_BEYOND_ANY_CALENDAR_S = 1 << 62  # its year is more than a C int
 _UPLOAD_BUFFER_BYTES = 262_144
 _HTTP_VERSIONS = {
     "auto": pycurl.CURL_HTTP_VERSION_2TLS,
@@ -101,6 +105,25 @@ def set_addresses(handle: "pycurl.Curl", addresses: Mapping[str, str]) -> None:
 def set_local_address(handle: "pycurl.Curl", address: str) -> None:
     """Connect from this address of this machine."""
     handle.setopt(pycurl.INTERFACE, f"host!{address}")
+
+
+def set_refused_head(handle: "pycurl.Curl", request: Request) -> None:
+    """Let libcurl connect as for any request, and fail with E_BAD_FUNCTION_ARGUMENT before it sends a byte of one.
+
+    An instant that no calendar holds is noticed while the head is made. A connection for Negotiate is that of one
+    user and password only, so they are the request's.
+    """
+    settings = request.settings
+    if settings.http_version == "2" and request.url.lower().startswith("http:"):
+        # The offer to go on in HTTP/2 is the request's own; a connection on which it was made is not kept.
+        handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    handle.setopt(pycurl.TIMECONDITION, pycurl.TIMECONDITION_IFMODSINCE)
+    handle.setopt(pycurl.TIMEVALUE, _BEYOND_ANY_CALENDAR_S)
+    if settings.auth_scheme and request.credentials is not None:
+        user, password = request.credentials
+        handle.setopt(pycurl.HTTPAUTH, pycurl.HTTPAUTH_BASIC)  # no round is begun
+        handle.setopt(pycurl.USERNAME, user.encode())
+        handle.setopt(pycurl.PASSWORD, password.encode())
 
 
 def set_method(

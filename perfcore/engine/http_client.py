@@ -14,26 +14,24 @@ libcurl's objects and their settings are in engine/curl_handle.py, the descripto
 """
 
 import os
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import pycurl
 
 from perfcore.engine.address_choice import AddressChoice, NameTable, is_address
 from perfcore.engine.attempts import Attempts, must_be_counted
 from perfcore.engine.curl_errors import URL_MALFORMAT
-from perfcore.engine.curl_handle import FAR_NS, Shard, User, default_ca_file
+from perfcore.engine.curl_handle import FAR_NS, TIMEOUT_SOCKET, Shard, User, default_ca_file
 from perfcore.engine.curl_options import set_addresses
 from perfcore.engine.poller import READ, Poller, is_readable
-from perfcore.engine.preconnection import Preconnection, Way, local_address, new_socket
+from perfcore.engine.preconnection import Preconnection, can_be_used, report_all
 from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin, sendable_place
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import SocketWatch, curl_events
 from perfcore.engine.transfer_figures import TransferFigures, address_name
-from perfcore.engine.transport import Exchange, Request, RequestSettings
+from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import RESENT
 
@@ -43,7 +41,6 @@ BATCH_NS = 250_000
 # But not after fewer completions than usually fit: a pass costs as much as a request, and on a slow machine (or
 # under a profiler) time alone would make every pass one of a single completion.
 LEAST_BATCH = 24
-_TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _clock_ns = time.monotonic_ns
 
 
@@ -68,9 +65,10 @@ class HttpClient:
         self._figures = TransferFigures(self._become_wary)
         self._note_answer = self._figures.note_answer
         self._names = NameTable()
-        self._preconnection = Preconnection()
         self._ca_file = default_ca_file()
+        self._preconnection = Preconnection(poller, self._watch, self._ca_file)
         self._emptied_jars: dict[int, int] = {}
+        self._multiplexing = pycurl.PIPE_MULTIPLEX
         self._is_wary = False  # the server closes connections without saying so: look before each request
 
     @property
@@ -83,7 +81,8 @@ class HttpClient:
         """Send `request` now; `exchange.issued_ns` is stamped right before libcurl gets it."""
         user = exchange.transport_state
         if user is None:
-            user = self._open(exchange, request)
+            self._start_first(exchange, request)
+            return
         if user.ready_for is not request:
             self._prepare(exchange, user, request)
         if self._is_wary and user.open_sockets:
@@ -94,11 +93,18 @@ class HttpClient:
         exchange.issued_ns = _clock_ns()
         shard.add_handle(user.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
-        if shard.act(_TIMEOUT_SOCKET, 0)[1] < shard.active:
+        if shard.act(TIMEOUT_SOCKET, 0)[1] < shard.active:
             self._collect(shard, _clock_ns(), self._early)
         if not shard.touched:
             shard.touched = True
             self._touched.append(shard)
+
+    def _start_first(self, exchange: Exchange, request: Request) -> None:
+        user = self._open(exchange, request)
+        stood = user.fd if user.stood_at is not None else -1
+        self.start(exchange, request)
+        if stood >= 0:
+            report_all(stood)
 
     def poll(self, timeout_s: float) -> list[Exchange]:
         """Exchanges that have ended, `done_ns` stamped after the last byte of each."""
@@ -153,6 +159,16 @@ class HttpClient:
         url = exchange.transport_state.handle.getinfo_raw(pycurl.REDIRECT_URL)
         return bytes(url).decode("utf-8", "backslashreplace") if url else None
 
+    def recognised(self) -> dict[int, int]:
+        """By test: answers that needed no parser; libcurl parses every one."""
+        return {}
+
+    def wants_s(self) -> float:
+        """In how many seconds `poll` wants to be called at the latest, whatever happens until then."""
+        if self._early or self._unhandled:
+            return 0.0
+        return self._until_libcurl_wants(_clock_ns(), FAR_NS / 1e9)
+
     def rehearse(self) -> None:
         rehearse(HttpClient(Poller()))
 
@@ -168,22 +184,18 @@ class HttpClient:
         """By test: how often a jar of cookies was emptied, since a server had overfilled it."""
         return self._emptied_jars
 
-    def preconnect(self, request: Request, users: Iterable[int], timeout_s: float) -> None:
-        """Have a TCP connection stand for each of these users, for their first requests to take."""
-        _, host, port = origin(request.url)
-        if port is not None:
-            ways = [way for number in users for way in self._first_way(request.settings, host, port, number)]
-            self._preconnection.connect(ways, timeout_s)
+    def preconnect(self, case: int, requests: Iterable[tuple[int, Request]], timeout_s: float) -> None:
+        """Have a connection stand, TLS included, for each of these users of a test, for its first request to take.
 
-    def _first_way(self, settings: RequestSettings, host: str, port: int, number: int) -> Iterator[Way]:
-        """From where to where a user's first connection goes; none where the name has no address."""
-        address = settings.resolve.get(host)
-        if address is None and settings.dns_select != "first":
-            address = AddressChoice(settings.dns_select, self._names, number).pick(host, port)
-        if address is None:
-            address = next(iter(self._names.addresses(host, port)), None)
-        if address is not None:
-            yield local_address(settings, number), address, port
+        `requests` are the users' numbers with what they are going to send. To be called while nothing is under way.
+        """
+        # With multiplexing libcurl takes no plain connection that has carried nothing yet. A user has one request
+        # under way and needs none; but a request without it takes 2 % more instructions.
+        self._multiplexing = pycurl.PIPE_NOTHING
+        users = (
+            ((case, number), self._user_to_connect(number, request), request) for number, request in requests
+        )
+        self._preconnection.connect(users, timeout_s)
 
     def close(self) -> None:
         for user in self._users:
@@ -192,9 +204,9 @@ class HttpClient:
             user.close_connections()
         for user in self._users:
             user.handle.close()
+        self._preconnection.close()
         for shard in self._shards:
             shard.close()
-        self._preconnection.close()
         self._poller.close()
         self._users.clear()
         self._exchange_of.clear()
@@ -218,7 +230,7 @@ class HttpClient:
         for shard in self._shards:
             if shard.deadline_ns <= now_ns:
                 shard.deadline_ns = FAR_NS
-                running = shard.act(_TIMEOUT_SOCKET, 0)[1]
+                running = shard.act(TIMEOUT_SOCKET, 0)[1]
                 if not shard.touched:
                     shard.touched = True
                     self._touched.append(shard)
@@ -315,29 +327,42 @@ class HttpClient:
     # -- users and their sockets ------------------------------------------------------------------------------
 
     def _open(self, exchange: Exchange, request: Request) -> User:
-        shard = self._shards[-1] if self._shards else None
-        if shard is None or shard.users >= USERS_PER_SHARD:
-            shard = self._new_shard()
-        shard.users += 1
-        settings = request.settings
-        user = User(shard, exchange.user, self._callbacks)
+        user = self._preconnection.take((exchange.case, exchange.user))
+        if user is None:
+            user = self._new_user(exchange.user, request)
+        elif user.open_sockets and not can_be_used(user):
+            self._drop(user, user.fd)
         if must_be_counted(request):
-            user.attempts = Attempts(settings, user.kept, partial(self._note_sent_to, exchange))
-            user.takes_more = True
-        if settings.dns_select != "first":
-            user.addresses = AddressChoice(settings.dns_select, self._names, exchange.user)
+            user.attempts = Attempts(request.settings, user.kept, partial(self._note_sent_to, exchange))
             user.takes_more = True
         self._users.append(user)
         self._exchange_of[user.handle] = exchange
         exchange.transport_state = user
         return user
 
+    def _new_user(self, number: int, request: Request) -> User:
+        shard = self._shards[-1] if self._shards else self._new_shard()
+        if shard.users >= USERS_PER_SHARD:
+            # Users who could not connect beforehand have left room in others.
+            roomy = (one for one in self._shards if one.users < USERS_PER_SHARD)
+            shard = next(roomy, None) or self._new_shard()
+        shard.users += 1
+        user = User(shard, number, self._callbacks)
+        select = request.settings.dns_select
+        if select != "first":
+            user.addresses = AddressChoice(select, self._names, number)
+            user.takes_more = True
+        return user
+
+    def _user_to_connect(self, number: int, request: Request) -> User:
+        user = self._new_user(number, request)
+        if user.addresses is not None:
+            self._choose_address(user, request)
+        return user
+
     def _callbacks(self, user: User) -> Iterable[tuple[int, Callable[..., object]]]:
         yield pycurl.SOCKOPTFUNCTION, partial(self._note_opened, user)
         yield pycurl.CLOSESOCKETFUNCTION, self._close_socket
-        request = user.configured
-        if request is not None and request.settings.preconnect:
-            yield pycurl.OPENSOCKETFUNCTION, partial(self._open_socket, user)
 
     def _note_sent_to(self, exchange: Exchange, address: str) -> None:
         name = address_name(exchange.transport_state, address)
@@ -374,6 +399,7 @@ class HttpClient:
         shard = Shard()
         shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.callback(shard))
         shard.multi.setopt(pycurl.M_MAXCONNECTS, USERS_PER_SHARD * 4)
+        shard.multi.setopt(pycurl.M_PIPELINING, self._multiplexing)
         self._shards.append(shard)
         return shard
 
@@ -399,15 +425,6 @@ class HttpClient:
         user.drop_connection()
         user.closed = 0
 
-    def _open_socket(self, user: User, _purpose: int, address: Any) -> socket.socket | int:
-        """libcurl's wish for a socket to this address: one that stands, else a new one, else the number for none."""
-        family, kind, protocol, place = address
-        request = user.configured
-        local = local_address(request.settings, user.number) if request is not None else ""
-        standing = self._preconnection.take((local, str(place[0]), int(place[1])))
-        user.has_standing = standing is not None
-        return standing or new_socket(family, kind, protocol, local) or int(pycurl.SOCKET_BAD)
-
     def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
         if fd in self._user_of:
             self._forget(
@@ -418,7 +435,7 @@ class HttpClient:
         user.open_sockets += 1
         user.fd = fd
         self._user_of[fd] = user
-        return int(pycurl.SOCKOPT_ALREADY_CONNECTED) if user.has_standing else 0
+        return 0
 
     def _close_socket(self, fd: int) -> int:
         self._forget(fd)

@@ -99,5 +99,5 @@ def request_notes(case: TestCase, url: str) -> Iterator[str]:
         yield f"{' and '.join(idle)}: without effect as long as retries is 0"
     if "max_redirects" in given and not case.follow_redirects:
         yield "max_redirects: without effect without follow_redirects: true"
-    if case.preconnect and url.lower().startswith("https:"):
-        yield "TLS handshakes are part of the first request; only TCP connections are made before"
+    if case.preconnect and case.unix_socket is not None and url.lower().startswith("https:"):
+        yield "preconnect: without effect over TLS through a Unix socket"

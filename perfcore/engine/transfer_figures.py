@@ -146,12 +146,14 @@ class TransferFigures:
             tls_end_us = getinfo(pycurl.APPCONNECT_TIME_T)
             ready_us = max(connect_end_us, tls_end_us)
             exchange.tls_us = max(0, tls_end_us - connect_end_us) if tls_end_us else 0
-            # One that stood before the start cost this request nothing but its TLS.
-            if not user.has_standing:
-                exchange.flags = CONNECTED
-                exchange.dns_us = dns_end_us
-                exchange.connect_us = max(0, connect_end_us - dns_end_us)
-            self._note_opened(exchange, user)
+            exchange.flags = CONNECTED
+            exchange.dns_us = dns_end_us
+            exchange.connect_us = max(0, connect_end_us - dns_end_us)
+            exchange.connections = max(1, getinfo(pycurl.NUM_CONNECTS))
+            address = bytes(getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
+            self._note_opened(exchange, user, address, exchange.connections)
+        if user.stood_at is not None:
+            self._note_stood(exchange, user, user.stood_at)
         exchange.ttfb_us = max(0, first_byte_us - ready_us)
         exchange.sent_bytes = getinfo(pycurl.REQUEST_SIZE)  # heads and bodies, of all times that it was sent
         # A request that could not be sent was seen by no server.
@@ -161,17 +163,26 @@ class TransferFigures:
             self._note_size(exchange, user, may_be_resent=opened > 0 and had_connection)
             user.address.requests += exchange.attempts
 
-    def _note_opened(self, exchange: Exchange, user: User) -> None:
+    def _note_opened(self, exchange: Exchange, user: User, address: str, count: int) -> None:
+        """`count` connections to this address, the last of which is the user's."""
         version = user.getinfo(pycurl.INFO_HTTP_VERSION)
         user.is_framed = version >= FIRST_FRAMED_VERSION
-        exchange.connections = max(1, user.getinfo(pycurl.NUM_CONNECTS))
-        address = bytes(user.getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
         user.address = self.address(exchange.case, address_name(user, address))
-        user.address.connections += exchange.connections
+        user.address.connections += count
         if version:  # an answer has told
             spoken = self._versions.setdefault(exchange.case, {})
             name = HTTP_VERSION_NAMES.get(version, str(version))
-            spoken[name] = spoken.get(name, 0) + exchange.connections
+            spoken[name] = spoken.get(name, 0) + count
+
+    def _note_stood(self, exchange: Exchange, user: User, address: str) -> None:
+        """The connection that was made before the first request, which this is: it cost the request nothing."""
+        user.stood_at = None
+        if not exchange.connections:
+            self._note_opened(exchange, user, address, 1)
+        else:
+            # The server had closed it, and another one was opened; what it would have spoken nobody knows.
+            self.address(exchange.case, address_name(user, address)).connections += 1
+        exchange.connections += 1
 
     def _note_size(self, exchange: Exchange, user: User, *, may_be_resent: bool) -> None:
         """Learn what one request takes, and see whether libcurl sent this one again by itself.

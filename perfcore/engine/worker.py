@@ -16,24 +16,24 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from perfcore.engine.curl_handle import is_out_of_memory
 from perfcore.engine.failure_samples import FailureSampler
-from perfcore.engine.http_client import HttpClient
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
 from perfcore.engine.masked_traceback import mask_tracebacks_of_callbacks, masked_traceback
+from perfcore.engine.mixed_client import transport_for
 from perfcore.engine.pacing import dealt, pacer_for
 from perfcore.engine.plan import RunPlan
-from perfcore.engine.poller import Poller, ask_for_exact_timers
+from perfcore.engine.poller import ask_for_exact_timers
 from perfcore.engine.process_title import name_worker
 from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.throttle import Throttle
-from perfcore.engine.transport import Exchange
+from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS, RunMemory
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
 from perfcore.suite.secrets import Masker
@@ -174,7 +174,9 @@ class _Worker:
 
     def serve(self) -> None:
         while "deals" in (message := self._receive()):
-            transport = HttpClient(Poller())
+            transport = transport_for(
+                {int(case): self._job.plan.cases[int(case)].engine for case in message["deals"]}
+            )
             loads = [self._load(int(case), rank, of) for case, (rank, of) in message["deals"].items()]
             self._writer.touch()
             transport.rehearse()
@@ -189,7 +191,7 @@ class _Worker:
         if self._sample_file is not None:
             self._sample_file.close()
 
-    def _run_phase(self, transport: HttpClient, loads: list[CaseLoad], start_ns: int) -> None:
+    def _run_phase(self, transport: Transport, loads: list[CaseLoad], start_ns: int) -> None:
         """Wait for the common start instant, run to the end, tell how it went."""
         for load in loads:
             self._begin(load, start_ns)
@@ -213,7 +215,7 @@ class _Worker:
         self._writer.finish()
         self._set_gauges(loads)
         addresses, versions = transport.addresses(), transport.http_versions()
-        emptied_jars = transport.emptied_jars()
+        emptied_jars, recognised = transport.emptied_jars(), transport.recognised()
         # A packet a test: of hundreds that run together, one packet would not hold all.
         for load in loads:
             self.send(
@@ -223,6 +225,7 @@ class _Worker:
                     "addresses": addresses.get(load.index, {}),
                     "http_versions": versions.get(load.index, {}),
                     "emptied_jars": emptied_jars.get(load.index, 0),
+                    "recognised": recognised.get(load.index, 0),
                 }
             )
         file = self._sample_file
@@ -261,17 +264,21 @@ class _Worker:
             retries=case.retries > 0,
         )
 
-    def _preconnect(self, transport: HttpClient, deals: Mapping[str, Sequence[int]]) -> None:
+    def _preconnect(self, transport: Transport, deals: Mapping[str, Sequence[int]]) -> None:
         """Have connections stand for the users of the tests that want them, before the common start."""
         deadline = time.monotonic() + LONGEST_PRECONNECT_S
         for index, (rank, of) in deals.items():
             case = self._job.plan.cases[int(index)].case
             if case.preconnect:
-                # Of a throwaway user: where to, not what.
-                request = self._job.scenarios[int(index)].request_for(Exchange(rank + 1, int(index), None))
-                users = [at + 1 for at in dealt(case.parallel_users, rank, of)]
                 left_s = max(0.0, deadline - time.monotonic())
-                transport.preconnect(request, users, min(case.connect_timeout_s, left_s))
+                requests = self._first_requests(int(index), dealt(case.parallel_users, rank, of))
+                transport.preconnect(int(index), requests, min(case.connect_timeout_s, left_s))
+
+    def _first_requests(self, case_index: int, users: Iterable[int]) -> Iterator[tuple[int, Request]]:
+        """What users will send first, rendered for throwaway ones: where to, and with which credentials."""
+        scenario = self._job.scenarios[case_index]
+        for at in users:
+            yield at + 1, scenario.request_for(Exchange(at + 1, case_index, None))
 
     def _set_gauges(self, loads: Sequence[CaseLoad]) -> None:
         for load in loads:

@@ -25,8 +25,6 @@ _WITHOUT_EFFECT = (
     ("resolve", "unix_socket", ""),
     ("dns", "unix_socket", ""),
     ("local_addresses", "unix_socket", ""),
-    ("preconnect", "proxy", ""),
-    ("preconnect", "unix_socket", ""),
 )
 
 
@@ -55,9 +53,6 @@ def option_mistakes(test: Mapping[str, Any]) -> Iterator[Mistake]:
         for other in ("proxy", "unix_socket"):
             if is_asked(test.get(other)):
                 yield Mistake(("http_version",), f"HTTP/3 cannot go through {other}; write auto, 1.1 or 2")
-        if is_asked(test.get("preconnect")):
-            text = "makes TCP connections, which HTTP/3 does not use; leave it out, or write auto, 1.1 or 2"
-            yield Mistake(("preconnect",), text)
     if is_asked(test.get("preconnect")) and not is_asked(test.get("keepalive", True)):
         text = "has no use with keepalive: false, which makes a new connection for every request"
         yield Mistake(("preconnect",), text)

@@ -1,4 +1,4 @@
-"""How a server is reached: proxies, addresses in place of names, Unix sockets, connections that stand beforehand."""
+"""How a server is reached: proxies, addresses in place of names, Unix sockets."""
 
 import base64
 import socket
@@ -16,13 +16,9 @@ from engine.http_harness import (
     request,
     send,
     serving,
-    until,
     user,
 )
 from engine.http_site import Site, answer, outcome, site
-from perfcore.metrics.samples import CONNECTED
-
-# -- proxies, addresses, sockets -----------------------------------------------------------------------------------
 
 
 class Proxy:
@@ -266,96 +262,3 @@ def test_a_unix_socket_that_nobody_listens_on_is_refused(tmp_path: Path) -> None
     with open_client() as client:
         exchange = send(client, user(), request("http://app/", unix_socket=str(tmp_path / "none")))
         assert outcome(exchange)[0] in ("refused", "unreachable")
-
-
-# -- connections before the start --------------------------------------------------------------------------------
-
-
-def test_preconnected_users_send_their_first_request_on_a_connection_that_stands() -> None:
-    with site() as (served, server, client):
-        sent = request(server.url, preconnect=True)
-        client.preconnect(sent, [1, 2, 3], 5.0)
-        until(lambda: len(server.connections) == 3)
-        assert served.seen == []
-        for number in range(1, 4):
-            exchange = send(client, user(number), sent)
-            assert outcome(exchange) == ("", 200)
-            # It is counted as a connection, and cost this request nothing.
-            assert (exchange.connections, exchange.flags, exchange.connect_us) == (1, 0, 0)
-        assert len(server.connections) == 3
-        assert send(client, user(4), sent).flags == CONNECTED
-
-
-def test_a_standing_connection_goes_on_with_tls(tmp_path: Path) -> None:
-    tls, ca = authority(tmp_path)
-    with serving(Site(), tls) as server, open_client() as client:
-        sent = request(server.url, preconnect=True, tls_ca=ca)
-        client.preconnect(sent, [1], 5.0)
-        exchange = send(client, user(), sent)
-        assert outcome(exchange) == ("", 200)
-        assert (exchange.connections, exchange.connect_us) == (1, 0)
-        assert exchange.tls_us > 0
-        assert len(server.connections) == 1
-
-
-def test_connections_that_cannot_be_made_are_left_to_the_requests() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with open_client() as client:
-        for host in ("127.0.0.1", "nowhere.invalid"):
-            client.preconnect(request(f"http://{host}:{port}/", preconnect=True), [1], 2.0)
-        exchange = send(client, user(), request(f"http://127.0.0.1:{port}/", preconnect=True))
-        assert outcome(exchange) == ("refused", 0)
-
-
-def test_a_standing_connection_that_the_server_closed_is_not_used() -> None:
-    first = True
-
-    def serve(connection: Connection) -> None:
-        nonlocal first
-        if first:
-            first = False
-            return
-        while connection.read_request() is not None:
-            connection.send(OK)
-
-    with serving(serve) as server, open_client() as client:
-        client.preconnect(request(server.url, preconnect=True), [1], 5.0)
-        standing = next(iter(client._preconnection._standing.values()))[0]
-        from perfcore.engine.poller import is_readable
-
-        until(lambda: is_readable(standing.fileno()))
-        exchange = send(client, user(), request(server.url, preconnect=True))
-        assert (outcome(exchange), exchange.flags) == (("", 200), CONNECTED)
-
-
-def test_an_address_that_is_none_of_this_machines_is_not_replaced_by_another() -> None:
-    with site() as (served, server, client):
-        sent = request(server.url, preconnect=True, local_addresses=("192.0.2.1",))
-        client.preconnect(sent, [1], 1.0)
-        assert outcome(send(client, user(), sent)) == ("unreachable", 0)
-        assert served.seen == []
-
-
-def test_standing_connections_come_from_and_go_where_the_users_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses = ("127.0.0.5", "127.0.0.6")
-    monkeypatch.setattr(
-        "perfcore.engine.address_choice.socket.getaddrinfo",
-        lambda *_a, **_k: [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses
-        ],
-    )
-    with serving(Site(), address="0.0.0.0") as server, open_client() as client:
-        sent = request(
-            f"http://many.invalid:{server.port}/",
-            preconnect=True,
-            dns_select="round_robin",
-            local_addresses=("127.0.0.2", "127.0.0.3", "127.0.0.4"),
-        )
-        client.preconnect(sent, range(1, 7), 5.0)
-        for number in range(1, 7):
-            exchange = user(number)
-            for turn in range(2):
-                assert outcome(send(client, exchange, sent)) == ("", 200)
-                assert (exchange.connections, exchange.flags) == (int(turn == 0), 0)
-        assert client.addresses()[0] == {address: {"connections": 3, "requests": 6} for address in addresses}

@@ -205,14 +205,19 @@ def test_notes_of_the_plan_say_what_has_no_effect(keys: dict[str, object], notes
     assert planned(1, **keys).cases[0].notes == notes
 
 
-@pytest.mark.parametrize(("base_url", "endpoint"), [("https://h", "/x"), ("http://h", "HTTPS://h/x")])
-def test_connections_made_before_are_those_of_tcp(base_url: str, endpoint: str) -> None:
-    made = TestSuite(
-        name="s", base_url=base_url, tests=[TestCase(name="t", endpoint=endpoint, preconnect=True)]
-    )
-    assert plan_run(made, 1).cases[0].notes == [
-        "TLS handshakes are part of the first request; only TCP connections are made before"
-    ]
+@pytest.mark.parametrize(
+    ("endpoint", "socket", "notes"),
+    [
+        ("https://h/x", None, []),
+        ("http://h/x", "/tmp/perfcore-none", []),
+        ("HTTPS://h/x", "/tmp/perfcore-none", ["preconnect: without effect over TLS through a Unix socket"]),
+    ],
+)
+def test_only_tls_through_a_unix_socket_cannot_be_had_beforehand(
+    endpoint: str, socket: str | None, notes: list[str]
+) -> None:
+    case = TestCase(name="t", endpoint=endpoint, preconnect=True, unix_socket=socket)
+    assert plan_run(TestSuite.of(case), 1).cases[0].notes == notes
 
 
 def test_a_secret_in_a_detail_is_masked() -> None:

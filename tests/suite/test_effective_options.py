@@ -51,7 +51,10 @@ WAYS = st.one_of(
         },
     ),
     st.just({"http_version": "3"}),
-    st.just({"http_version": "2", "preconnect": True}),
+    st.fixed_dictionaries(
+        {"preconnect": st.just(True)},
+        optional={"http_version": st.sampled_from(["2", "3"])},
+    ),
 )
 LIMITS = st.fixed_dictionaries(
     {},

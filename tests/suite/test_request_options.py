@@ -264,7 +264,9 @@ def test_what_cannot_be_had_together_is_a_mistake(keys, line):
         {"preconnect": "false", "keepalive": False},
         {"compressed": False, "headers": {"Accept-Encoding": "br"}},
         {"auth": None, "headers": {"Authorization": "x"}},
-        {"http_version": "3"},
+        {"http_version": "3", "preconnect": True},
+        {**PROXY, "preconnect": True},
+        {**SOCKET, "preconnect": True},
     ],
 )
 def test_what_asks_for_nothing_excludes_nothing(keys):
