@@ -53,7 +53,7 @@ _ANSWERS = {
 _NOT_YET = frozenset(
     {
         "-c", "-n", "-d", "-z", "-r", "-H", "-m", "-X", "-b", "-k", "-o", "--out", "--threshold", "--strict",
-        "--engine", "--live", "--no-spin", "--debug-once", "--print-suite",
+        "--live", "--no-spin", "--debug-once", "--print-suite",
     }
 )  # fmt: skip
 

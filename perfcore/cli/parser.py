@@ -129,6 +129,15 @@ def _number_to_keep(text: str) -> int:
     return int(text)
 
 
+def _engine(text: str) -> str:
+    names = ("auto", "wire", "transfer")
+    if text in names:
+        return text
+    close = difflib.get_close_matches(text[:_LONGEST_QUOTED], names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"write {', '.join(names[:-1])} or {names[-1]}"
+    raise argparse.ArgumentTypeError(f"{_quoted(text)} is no engine; {hint}")
+
+
 def _age(text: str) -> float:
     from perfcore.units import parse_duration
 
@@ -163,6 +172,12 @@ RUN_OPTIONS = (
         "make every random choice repeatable (default: a new one each run, told in the result)",
         metavar="N",
         parse=_seed,
+    ),
+    Option(
+        ("--engine",),
+        "auto takes the wire path where it can serve a test, else libcurl transfers; wire and transfer force one",
+        metavar="NAME",
+        parse=_engine,
     ),
     _RESULTS_DIR,
     Option(("--samples",), "keep one row a request in samples.npy beside the result", "flag"),
@@ -369,6 +384,10 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
             setattr(options, option.name, _from_environment(option, environ))
     if command == "run":
         _check_combinations(options, given)
+    elif command == "target":
+        from perfcore.target.command import check_combinations
+
+        check_combinations(options, given)
     return options
 
 

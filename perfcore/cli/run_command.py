@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         procs=options.procs or "auto",
         results_dir=options.results_dir or DEFAULT_RESULTS_DIR,
         seed=options.seed,
+        engine=options.engine or "auto",
         samples=options.samples,
         samples_limit=DEFAULT_SAMPLES_LIMIT if options.samples_limit is None else options.samples_limit,
         command_line=sys.argv,
@@ -45,7 +46,12 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         with output() as stdout:
-            write_plan(plan_run(suite, runner.workers).document(suite, Masker.for_suite(suite)), stdout)
+            write_plan(
+                plan_run(suite, runner.workers, options.engine or "auto").document(
+                    suite, Masker.for_suite(suite)
+                ),
+                stdout,
+            )
         return ExitCode.PASSED
     return _run_and_show(suite, runner, view, options, color=color)
 

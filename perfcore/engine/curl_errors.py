@@ -47,13 +47,14 @@ _LACKS = {
     errno.ENOMEM: "the kernel has no memory for another connection",
 }
 _LACKS[errno.EADDRINUSE] = _LACKS[errno.EADDRNOTAVAIL]
+SHORT_FILE_TEXT = "a file of the body has become shorter than it was when the run began"
 _NO_WAY_WORDS = "Could not connect to server"
 
 
 def error_text(curl_code: int, message: str, os_errno: int = 0) -> str:
     """What to tell of a failed transfer: libcurl's own words where it has some, with the system's reason."""
     if curl_code == _ABORTED_BY_CALLBACK:
-        return "a file of the body has become shorter than it was when the run began"
+        return SHORT_FILE_TEXT
     text = message or _TEXTS.get(curl_code) or f"libcurl error {curl_code}"
     if not os_errno:
         return text
@@ -109,3 +110,15 @@ def _broken_off(os_errno: int, text: str, answer_began: bool) -> str:
     if "SSL" in text:
         return "tls"
     return "bad_response" if answer_began else "reset"
+
+
+def broken_off_code(error: Exception, *, answer_began: bool) -> tuple[int, str]:
+    """The outcome code and the text of a read or write that has failed on a connection that stood.
+
+    An OSError of the socket, or pycurl's error of a connection with TLS.
+    """
+    if isinstance(error, OSError):
+        return CODE["reset"], os.strerror(error.errno or errno.ECONNRESET)
+    curl_code, text = error.args[0], str(error.args[-1])
+    code = error_code(curl_code, 0, text, is_tls=True, connected=True, answer_began=answer_began)
+    return code, error_text(curl_code, text)

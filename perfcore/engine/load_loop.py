@@ -13,9 +13,9 @@ from typing import Protocol
 from perfcore.engine.pacing import Pacer
 from perfcore.engine.retrying import BackingOff, wants_retry
 from perfcore.engine.throttle import Throttle
-from perfcore.engine.transport import Exchange, Request, Transport
+from perfcore.engine.transport import Cycle, Exchange, Request, Transport
 from perfcore.metrics.outcomes import CODE
-from perfcore.metrics.samples import CHECKS, INTERRUPTED
+from perfcore.metrics.samples import CHECKS, INTERRUPTED, SampleWriter
 from perfcore.suite.expectation import Expectation
 
 Clock = Callable[[], int]
@@ -98,6 +98,7 @@ class CaseLoad:
         self._start_ns = start_ns
         self.cut_ns = _NEVER_NS
         self.stopping = False
+        self.cycle: Cycle | None = None  # what a transport may do of itself; the loop's decision
         self.users = 0  # begun and not ended
         self.in_flight = 0
         self.exchanges: list[Exchange] = []  # of every user that has begun
@@ -133,6 +134,8 @@ class CaseLoad:
         """Start nothing more; what is under way may finish within graceful_stop."""
         if not self.stopping:
             self.stopping = True
+            if self.cycle is not None:
+                self.cycle.end_ns = 0
             if self.users or self.next_start is not None:
                 if now_ns == self.end_ns:
                     self.reached_end = True
@@ -177,6 +180,18 @@ class LoadLoop:
         self._throttle = throttle
         self._housekeeping_ns = 0
         self._hand_over_ns = 0
+        for load in loads:
+            load.cycle = self._cycle(load)
+
+    def _cycle(self, load: CaseLoad) -> Cycle | None:
+        """What the transport may go on with by itself: a test in which nothing happens between a user's requests."""
+        is_plain = load.constant is not None and load.immediate and not load.judges_more and not load.retries
+        if not is_plain or self._throttle is not None or not isinstance(self._recorder, SampleWriter):
+            return None
+        take = None if load.budget is None else load.budget.take
+        cycle = Cycle(load.accepted, load.iterations, take, self._recorder)
+        cycle.end_ns = load.end_ns
+        return cycle
 
     def run(self) -> None:
         """Until every test is through: users done or time over, and nothing in flight."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from perfcore.engine.engine_choice import Engine, EngineWish, check_engine, choose_engine, wire_lacks
 from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s
 from perfcore.engine.plan_details import limit_details, load_details, request_details, request_notes
 from perfcore.suite.effective_suite import effective_suite
@@ -28,6 +29,8 @@ class CasePlan:
     ramp_up_s: float
     worker_users: tuple[int, ...]
     url: str  # still with its ${…}
+    engine: Engine = "transfer"
+    wire_lacks: str | None = None  # why it is not the wire path, where that was not asked for
 
     @property
     def load(self) -> dict[str, Any]:
@@ -77,6 +80,13 @@ class CasePlan:
         return [*load_details(self.case), *request_details(self.case)]
 
     @property
+    def engine_text(self) -> str:
+        """`libcurl transfers: follow_redirects`"""
+        if self.engine == "wire":
+            return "wire path"
+        return f"libcurl transfers{f': {self.wire_lacks}' if self.wire_lacks else ''}"
+
+    @property
     def notes(self) -> list[str]:
         """What the plan decides that the suite does not say."""
         case, notes = self.case, []
@@ -113,6 +123,7 @@ class RunPlan:
                     "request": request_line(plan.case, masker),
                     "load": plan.sentence,
                     "details": [masker.text(text) for text in plan.details],
+                    "engine": masker.text(plan.engine_text),
                     "notes": plan.notes,
                     "requests": plan.requests,
                     "duration_s": plan.duration_s,
@@ -128,19 +139,22 @@ def request_line(case: TestCase, masker: Masker) -> str:
     return f"{case.method} {masker.url(case.endpoint)}"
 
 
-def plan_run(suite: TestSuite, workers: int) -> RunPlan:
-    """Deal the suite to this many workers."""
+def plan_run(suite: TestSuite, workers: int, engine: EngineWish = "auto") -> RunPlan:
+    """Deal the suite to this many workers. Raises UsageError where the engine asked for cannot serve a test."""
+    check_engine(suite, engine)
     indices = tuple(range(len(suite.tests)))
     phases = (indices,) if suite.mode == "parallel" else tuple((index,) for index in indices)
     cases = [
-        _plan_case(index, suite, ranks, workers)
+        _plan_case(index, suite, ranks, workers, engine)
         for phase in phases
         for index, ranks in zip(phase, deal([suite.tests[at] for at in phase], range(workers)), strict=True)
     ]
     return RunPlan(workers, tuple(cases), phases, suite.name)
 
 
-def _plan_case(index: int, suite: TestSuite, ranks: Sequence[int], workers: int) -> CasePlan:
+def _plan_case(
+    index: int, suite: TestSuite, ranks: Sequence[int], workers: int, engine: EngineWish
+) -> CasePlan:
     case = suite.tests[index]
     users = [0] * workers
     for rank, worker in enumerate(ranks):
@@ -160,6 +174,8 @@ def _plan_case(index: int, suite: TestSuite, ranks: Sequence[int], workers: int)
         ramp_up_s(case),
         tuple(users),
         join_url(suite.base_url, case.endpoint),
+        choose_engine(suite, case, engine),
+        wire_lacks(suite, case) if engine == "auto" else None,
     )
 
 

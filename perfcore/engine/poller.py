@@ -41,6 +41,10 @@ class Poller:
             return self._poll(0, MAX_EVENTS)
         return []
 
+    def fileno(self) -> int:
+        """A descriptor that is readable while any of those registered is ready."""
+        return self._epoll.fileno()
+
     def close(self) -> None:
         self._epoll.close()
 

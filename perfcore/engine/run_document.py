@@ -50,6 +50,7 @@ class TestNotes:
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)
     http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
     emptied_jars: int = 0
+    recognised: int = 0  # answers that needed no parser
     failure_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def note_end(self, said: Mapping[str, Any]) -> None:
@@ -60,6 +61,7 @@ class TestNotes:
             for name, count in counts.items():
                 total[name] += count
         self.emptied_jars += said["emptied_jars"]
+        self.recognised += said["recognised"]
         for version, count in said["http_versions"].items():
             self.http_versions[version] = self.http_versions.get(version, 0) + count
 
@@ -88,7 +90,6 @@ def run_document(
     seed: int,
     command_line: Sequence[str],
     environment: Mapping[str, Any],
-    engine: str,
     masker: Masker,
 ) -> dict[str, Any]:
     """The whole document; tests that never began are left out."""
@@ -118,7 +119,7 @@ def run_document(
         "environment": dict(environment),
         "results": {
             plans[at].case.key: test_document(
-                figures[at], _facts(plans[at], figures[at], notes.tests[at], engine, masker)
+                figures[at], _facts(plans[at], figures[at], notes.tests[at], masker)
             )
             for at in began
         },
@@ -183,7 +184,7 @@ def exit_codes(figures: Sequence[TestFigures], notes: RunNotes) -> list[ExitCode
     return codes
 
 
-def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, engine: str, masker: Masker) -> TestFacts:
+def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, masker: Masker) -> TestFacts:
     counts = {ERROR_KINDS[code]: int(count) for code, count in enumerate(figures.error_counts) if count}
     failures = [
         {"kind": kind, "count": count, "samples": notes.failure_samples.get(kind, [])}
@@ -194,7 +195,8 @@ def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, engine: str, 
         request=request_line(plan.case, masker),
         concurrent_users=plan.case.parallel_users,
         load=plan.load,
-        engine=engine,
+        engine=plan.engine,
+        recognised=notes.recognised if plan.engine == "wire" else None,
         reached_planned_end=notes.reached_end,
         max_in_flight=notes.max_in_flight,
         check_names=tuple(masker.text(name) for name in plan.case.expect.check_names),

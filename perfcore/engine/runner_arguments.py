@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from perfcore.engine.engine_choice import ENGINE_WISHES
 from perfcore.errors import UsageError
 from perfcore.suite.load_arguments import check_arguments
 from perfcore.suite.mistakes import shown
@@ -19,6 +20,7 @@ def check_runner_arguments(
     procs: object,
     results_dir: object,
     seed: object,
+    engine: object,
     samples: object,
     samples_limit: object,
     on_progress: object,
@@ -36,6 +38,8 @@ def check_runner_arguments(
         raise UsageError(f"results_dir: {shown(str(results_dir))} is not the path of a directory")
     if seed is not None and not _is_number(seed, 0, HIGHEST_SEED):
         raise UsageError(f"seed: {shown(seed)} is not a seed; give a whole number from 0 to {HIGHEST_SEED}")
+    if engine not in ENGINE_WISHES:
+        raise UsageError(f"engine: {shown(engine)} is none; give auto, wire or transfer")
     for name, flag in (("samples", samples), ("own_process", own_process)):
         if not isinstance(flag, bool):
             raise UsageError(f"{name}: {shown(flag)} is neither True nor False")

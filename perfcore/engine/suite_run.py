@@ -11,7 +11,8 @@ from pathlib import Path
 
 from perfcore.engine.curl_handle import versions
 from perfcore.engine.embedded_target import EmbeddedTarget
-from perfcore.engine.http_client import USERS_PER_SHARD, HttpClient
+from perfcore.engine.engine_choice import EngineWish
+from perfcore.engine.http_client import USERS_PER_SHARD
 from perfcore.engine.plan import RunPlan, most_users_of_a_worker, plan_run
 from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.run_document import Instant, RunNotes, run_document
@@ -47,6 +48,7 @@ class RunOrder:
     """Where rows are kept; None keeps none."""
     samples_limit_bytes: int = 0
     command_line: Sequence[str] = ()
+    engine: EngineWish = "auto"
     own_process: bool = False
     """Whether the process belongs to perfcore, which may then give way to its workers."""
 
@@ -101,7 +103,7 @@ class SuiteRun:
 
     def _run(self, suite: TestSuite) -> RunOutcome:
         order = self._order
-        plan = plan_run(suite, order.workers)
+        plan = plan_run(suite, order.workers, order.engine)
         check_descriptors(plan)
         masker = Masker.for_suite(suite)
         job = self._job(suite, plan, masker)
@@ -133,7 +135,6 @@ class SuiteRun:
             seed=order.seed,
             command_line=order.command_line,
             environment=sampler.document(),
-            engine=HttpClient.name,
             masker=masker,
         )
         kept_suite = "" if order.run_dir is None else effective_suite(suite, masker)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from perfcore.engine.engine_choice import EngineWish, check_engine
 from perfcore.engine.fresh_interpreter import FreshInterpreter, process_has_one_thread
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.run_document import started_at
@@ -40,6 +41,7 @@ class TestRunner:
     """Runs suites. Raises SuiteError for a wrong suite, UsageError for wrong arguments.
 
     `procs` is the number of worker processes, "auto" one for each usable core. `results_dir` None saves nothing.
+    `engine` is "auto" (the wire path where it can serve a test, else libcurl transfers), "wire" or "transfer".
     `samples` keeps one row a request, `samples_limit` bytes at most. `on_progress` is called four times a second
     in mid-run, in the thread that called `run`. `own_process` says that the process belongs to perfcore, which then
     gives its workers precedence. Several runners may run at once, in a thread each; one runner runs once at a time.
@@ -53,6 +55,7 @@ class TestRunner:
         procs: int | Literal["auto"] = "auto",
         results_dir: str | Path | None = "results",
         seed: int | None = None,
+        engine: EngineWish = "auto",
         samples: bool = False,
         samples_limit: int = DEFAULT_SAMPLES_LIMIT,
         on_progress: Callable[[RunProgress], None] | None = None,
@@ -63,6 +66,7 @@ class TestRunner:
             procs=procs,
             results_dir=results_dir,
             seed=seed,
+            engine=engine,
             samples=samples,
             samples_limit=samples_limit,
             on_progress=on_progress,
@@ -72,6 +76,7 @@ class TestRunner:
         self.workers = usable_cores() if procs == "auto" else procs
         self._logger = None if results_dir is None else ResultsLogger(Path(results_dir))
         self._seed = secrets.randbits(32) if seed is None else seed
+        self._engine = engine
         self._keeps_samples = samples
         self._samples_limit = samples_limit
         self.on_progress = on_progress
@@ -99,6 +104,7 @@ class TestRunner:
         try:
             check_run_arguments(what, env, variables)
             suite = as_suite(what, env, variables or {})
+            check_engine(suite, self._engine)
             with _first_interrupt_stops(self):
                 return self._run(suite)
         finally:
@@ -112,6 +118,7 @@ class TestRunner:
                 suite=suite,
                 workers=self.workers,
                 seed=self._seed,
+                engine=self._engine,
                 start=start,
                 run_dir=run_dir,
                 samples=self._sample_paths(),

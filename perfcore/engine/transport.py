@@ -6,12 +6,13 @@ request would cost as much as the bookkeeping itself. A transport never raises f
 an outcome, a code of metrics/outcomes.py on the exchange.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from perfcore.engine.upload import Upload
+from perfcore.metrics.samples import SampleWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Request:
     `credentials` (user name or access key, password or secret key) for the settings' `auth_scheme`.
     """
 
-    __slots__ = ("body", "credentials", "headers", "settings", "url")
+    __slots__ = ("body", "credentials", "headers", "prepared", "settings", "url")
 
     def __init__(
         self,
@@ -84,6 +85,30 @@ class Request:
         self.headers = headers
         self.body = body
         self.credentials = credentials
+        self.prepared: Any = None  # the transport's alone: the request in the form in which it sends it
+
+
+class Cycle:
+    """What a transport may do of itself for a plain closed test, so that the loop is not asked for each request.
+
+    Such a test sends one constant request, again as soon as the answer has come, and looks at nothing but its status.
+    When an answer's status is `accepted` and comes before `end_ns`, and `take` (of `total_iterations`) gives one more
+    where there is such a budget, the transport may record the request into `recorder` and send the next. Otherwise, and
+    for everything that is not a success, the exchange is handed back as ever, with its iteration, due and issued
+    instants brought up to date. `iterations` bounds each user. `recognised` counts the answers that needed no parser.
+    """
+
+    __slots__ = ("accepted", "end_ns", "iterations", "recognised", "recorder", "take")
+
+    def __init__(
+        self, accepted: bytes, iterations: int, take: Callable[[], bool] | None, recorder: SampleWriter
+    ) -> None:
+        self.accepted = accepted
+        self.iterations = iterations
+        self.take = take
+        self.recorder = recorder
+        self.end_ns = 0
+        self.recognised = 0
 
 
 class Exchange:
@@ -189,6 +214,15 @@ class Transport(Protocol):
 
     def emptied_jars(self) -> dict[int, int]:
         """By test: how often a jar of cookies was emptied, since a server had overfilled it."""
+
+    def recognised(self) -> dict[int, int]:
+        """By test: answers that needed no parser, since they were like the one before."""
+
+    def wants_s(self) -> float:
+        """In how many seconds `poll` wants to be called at the latest, whatever happens until then."""
+
+    def preconnect(self, case: int, requests: Iterable[tuple[int, Request]], timeout_s: float) -> None:
+        """Have a connection stand for each of these users of a test (number and first request) before it is used."""
 
     def rehearse(self) -> None:
         """Send a few requests within this process, so that the first real ones find everything warm."""

@@ -45,6 +45,7 @@ class TestFacts:
     failures: list[dict[str, Any]] = field(default_factory=list)
     addresses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     http_versions: Mapping[str, int] = field(default_factory=dict)
+    recognised: int | None = None  # answers that needed no parser; None where every one has it
 
 
 def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "bytes": {"received": figures.counter("received_bytes"), "sent": figures.counter("sent_bytes")},
         "connections_opened": figures.counter("connections"),
         "engine": facts.engine,
-        "recognised_share": None,
+        "recognised_share": _recognised_share(figures, facts.recognised),
         "http_versions": dict(facts.http_versions),
         "addresses": {address: dict(counts) for address, counts in facts.addresses.items()},
         "parallel_execution": {
@@ -95,6 +96,11 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "timeline": timeline_document(figures),
         "histogram": histogram_document(figures.distributions["response"]),
     }
+
+
+def _recognised_share(figures: TestFigures, recognised: int | None) -> float | None:
+    answered = int(figures.status_counts.sum())
+    return round(recognised / answered, 6) if recognised is not None and answered else None
 
 
 def checks_document(figures: TestFigures, names: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -21,6 +21,7 @@ def write_plan(plan: Mapping[str, Any], stream: TextIO) -> None:
         lines.append(f"  {printable(test['request'])}")
         lines.append(f"  {test['load']}")
         lines.extend(f"  {printable(detail)}" for detail in test.get("details") or ())
+        lines.append(f"  {printable(test['engine'])}")
         lines.append(f"  users per worker: {' + '.join(str(users) for users in test['worker_users'])}")
         lines.extend(f"  {note}" for note in test["notes"])
         lines.append("")

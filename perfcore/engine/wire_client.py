@@ -1,0 +1,246 @@
+"""WireClient: the Transport for HTTP/1.1 on connections that libcurl made.
+
+What is not obvious:
+
+- `poll` goes on by itself with users of plain tests (transport.Cycle): the loop around it would cost as much as the
+  request. Everything else takes the general way (wire_exchanges), and the tests compare both.
+- An answer that equals the last one in length and head is recognised (wire_reader.KnownAnswer) and not parsed.
+"""
+
+import time
+
+import httptools
+import pycurl
+
+from perfcore.engine.poller import WRITE, Poller
+from perfcore.engine.rehearsal import rehearse
+from perfcore.engine.transport import Exchange, Request
+from perfcore.engine.wire_exchanges import WireExchanges
+from perfcore.engine.wire_user import WireUser
+from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
+
+_CHUNK_END = b"0\r\n\r\n"
+_clock_ns = time.monotonic_ns
+
+
+class WireClient(WireExchanges):
+    """Users' requests on connections of their own, one epoll over all of them. See engine/transport.py."""
+
+    name = "wire"
+
+    # -- one request ------------------------------------------------------------------------------------------
+
+    def start(self, exchange: Exchange, request: Request) -> None:
+        """Send `request` now; `exchange.issued_ns` is stamped right before it goes out or a connection is asked for."""
+        user: WireUser = exchange.transport_state or self._first(exchange, request)
+        if user.request is not request:
+            cycle = exchange.load.cycle if exchange.load is not None else None
+            self._prepare(user, request, cycle)
+        if user.jar is not None:
+            self._put_cookies(user)
+        user.begin()
+        self._in_flight += 1
+        user.due_ns = exchange.due_ns
+        if user.may_cycle is not None:
+            user.left = user.may_cycle.iterations - exchange.iteration
+        if user.connection is not None and user.connection.has_input():
+            self._give_up(user)  # whatever it says was said before it was asked
+            user.stood_before = False
+        elif user.stood_before:
+            user.connections = 1
+        now_ns = exchange.issued_ns = user.issued_ns = _clock_ns()
+        if user.connection is None:
+            self._connect(user, now_ns)
+        else:
+            self._send(user, now_ns, self._early)
+        if self._connector.ended:
+            self._take_ended(self._early)
+
+    def poll(self, timeout_s: float) -> list[Exchange]:
+        """Exchanges that have ended, `done_ns` stamped after the last byte of each.
+
+        Those of plain tests go on by themselves meanwhile (transport.Cycle); this then returns when the time is over.
+        """
+        if self._judged:
+            self._forget_judged()
+        completed, self._early = self._early, []
+        connector = self._connector
+        now_ns = _clock_ns()
+        until_ns = now_ns + int(timeout_s * 1e9)
+        while True:
+            wake_ns = min(until_ns, self._wake_ns, connector.wake_ns)
+            self._handle(self._poller.wait(0.0 if completed else (wake_ns - now_ns) / 1e9), completed)
+            now_ns = _clock_ns()
+            connector.serve_timers(now_ns)
+            if connector.ended:
+                self._take_ended(completed)
+            if now_ns >= self._wake_ns:
+                self._time_out(now_ns, completed)
+            if self._closing:
+                self._close_given_up()
+            if completed or now_ns >= until_ns:
+                break
+        if self._kept:
+            self._judged, self._kept = self._kept, []
+        return completed
+
+    def _handle(self, events: list[tuple[int, int]], completed: list[Exchange]) -> None:
+        """What has come on a batch of descriptors. The fast path: each line in it is paid for by every request."""
+        users, buffer, clock, pack = self._user_of, self._view, _clock_ns, pack_plain_row
+        begins_with = self._buffer.startswith
+        recorder = self._recorder
+        if recorder is None:
+            offset = sequence = end = 0
+        else:
+            rows, offset, sequence, end = recorder.row_bytes, recorder.offset, recorder.sequence, recorder.end
+        for fd, ready in events:
+            user = users[fd] if fd < len(users) else None
+            if user is None:
+                self._connector.serve(fd, ready)
+                continue
+            try:
+                size = user.recv_into(buffer)  # type: ignore[misc]  # a user in the table has a connection
+            except BlockingIOError:
+                if ready & WRITE and user.unsent is not None:
+                    self._send_more(user, completed)
+                continue
+            except (OSError, pycurl.error) as error:
+                self._break(user, error, clock(), completed)
+                continue
+            done_ns = clock()
+            cycle = user.cycle
+            if cycle is None:
+                self._receive(user, size, done_ns, completed)
+                continue
+            known = user.known
+            if size == known.size and begins_with(known.head):
+                received_bytes, status, issued_ns = known.received_bytes, known.status, done_ns
+                cycle.recognised += 1
+            else:
+                received_bytes = self._parse_plain(user, size, done_ns)
+                if not received_bytes:
+                    self._receive(user, size, done_ns, completed)
+                    continue
+                status = self._reader.status
+                issued_ns = clock()
+            if (
+                user.left <= 0
+                or done_ns >= cycle.end_ns
+                or not cycle.accepted[status]
+                or (cycle.take is not None and not cycle.take())
+            ):
+                self._end_cycle(user, received_bytes, status, done_ns, completed)
+                continue
+            broken = None
+            try:
+                sent = user.send(user.data)  # type: ignore[misc]
+            except BlockingIOError:
+                sent = 0
+            except (OSError, pycurl.error) as error:
+                sent, broken = 0, error
+            due_ns, began_ns = user.due_ns, user.issued_ns
+            user.due_ns, user.issued_ns = done_ns, issued_ns
+            user.left -= 1
+            pack(
+                rows, offset, due_ns, began_ns, done_ns, received_bytes, (done_ns - began_ns) // 1000,
+                status, user.rest, sequence,
+            )  # fmt: skip
+            offset += ROW_BYTES
+            sequence = (sequence + 1) & SEQUENCE_MASK
+            if offset == end:
+                assert recorder is not None
+                recorder.offset, recorder.sequence = offset, sequence
+                recorder.next_block()
+                offset, end = recorder.offset, recorder.end
+            if sent != len(user.data):
+                self._send_rest(user, sent, broken, completed)
+        if recorder is not None:
+            recorder.offset, recorder.sequence = offset, sequence
+
+    def _parse_plain(self, user: WireUser, size: int, now_ns: int) -> int:
+        """Bytes of the answer if it is a whole one, alone, on a connection that goes on; 0 for any other, unparsed."""
+        reader = self._reader
+        try:
+            reader.feed(self._view[:size])
+        except httptools.HttpParserError:
+            reader.renew()
+            return 0
+        if reader.complete == 1 == reader.begun and reader.keeps_alive and not user.sends_head:
+            head_bytes = self._buffer.find(b"\r\n\r\n", 0, size) + 4
+            received_bytes = head_bytes + reader.body_bytes
+            if received_bytes == size or self._buffer[size - 5 : size] == _CHUNK_END:
+                reader.begun = reader.complete = reader.body_bytes = 0
+                if now_ns >= user.known.learn_ns:
+                    answer = bytes(self._view[:size])
+                    user.known.learn(answer, head_bytes, received_bytes, reader.status, now_ns)
+                return received_bytes
+        reader.renew()
+        return 0
+
+    def _end_cycle(
+        self, user: WireUser, received_bytes: int, status: int, done_ns: int, completed: list[Exchange]
+    ) -> None:
+        """A whole answer after which the user does not go on by itself."""
+        self._leave_cycle(user)
+        user.first_ns = done_ns
+        exchange = self._figures.fill(user, done_ns, received_bytes)
+        exchange.status, exchange.error = status, 0
+        self._hand_back(user, completed)
+
+    # -- the rest of a Transport ------------------------------------------------------------------------------
+
+    def cut(self, exchange: Exchange) -> None:
+        user: WireUser | None = exchange.transport_state
+        if user is not None and user.under_way:
+            self._leave_cycle(user)
+            self._put_reader_back(user, is_clean=False)
+            self._give_up(user)
+            self._close_given_up()
+            user.under_way = False
+            self._in_flight -= 1
+        elif exchange in self._early:
+            self._early.remove(exchange)
+
+    def keep_next(self, exchange: Exchange) -> None:
+        """Keep the user's next answer, body and headers, as a sample."""
+        exchange.transport_state.keeps = True
+
+    def location(self, exchange: Exchange) -> str | None:
+        """The answer's Location as an absolute URL, as far as it can be read."""
+        place: str | None = exchange.transport_state.location
+        return place
+
+    def recognised(self) -> dict[int, int]:
+        """By test: answers that were like the one before, and needed no parser."""
+        return {case: cycle.recognised for case, cycle in self._cycles.items()}
+
+    def wants_s(self) -> float:
+        """In how many seconds `poll` wants to be called at the latest, whatever happens until then."""
+        if self._early:
+            return 0.0
+        return max(0.0, (min(self._wake_ns, self._connector.wake_ns) - _clock_ns()) / 1e9)
+
+    def rehearse(self) -> None:
+        rehearse(WireClient(Poller()))
+
+    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
+        """By test and address: the connections opened to it and the requests sent to it."""
+        return self._figures.addresses()
+
+    def http_versions(self) -> dict[int, dict[str, int]]:
+        """By test: connections by the version of HTTP that was spoken on them."""
+        return self._figures.http_versions()
+
+    def emptied_jars(self) -> dict[int, int]:
+        """By test: how often a jar of cookies was emptied, since a server had overfilled it."""
+        return self._emptied_jars
+
+    def close(self) -> None:
+        for user in self._users:
+            self._put_reader_back(user, is_clean=False)
+            self._give_up(user)
+        self._close_given_up()
+        self._connector.shut()
+        self._poller.close()
+        self._users.clear()
+        self._standing.clear()

@@ -1,0 +1,317 @@
+"""Connections of the wire path: libcurl makes them (CONNECT_ONLY) and owns them, the bytes on them are ours.
+
+DNS, proxy, TCP, TLS, client certificates and their timings are libcurl's as in a transfer. A handle stays in its
+CurlMulti as long as its connection is used: to take it out is to close the connection, and the only way to.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pycurl
+
+from perfcore.engine.curl_errors import error_code, error_text
+from perfcore.engine.curl_handle import FAR_NS, Shard, default_ca_file, local_address
+from perfcore.engine.curl_options import set_addresses, set_local_address, set_settings
+from perfcore.engine.poller import READ, Poller
+from perfcore.engine.socket_watch import SocketWatch, curl_events
+from perfcore.engine.transport import Request, RequestSettings
+
+CONNECTIONS_PER_SHARD = 50
+_TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
+_clock_ns = time.monotonic_ns
+
+
+class Connection:
+    """One connection, being made or standing. Phases are microseconds since it was asked for.
+
+    `send(bytes)` and `recv_into(buffer)` return sizes. They raise BlockingIOError, and OSError or pycurl.error when the
+    connection is broken.
+    """
+
+    __slots__ = (
+        "_socket",
+        "address",
+        "awaits_room",
+        "connect_us",
+        "dns_us",
+        "error",
+        "error_text",
+        "fd",
+        "handle",
+        "has_ended",
+        "is_tls",
+        "owner",
+        "recv_into",
+        "send",
+        "settings",
+        "shard",
+        "tls_us",
+    )
+
+    def __init__(self, owner: Any, handle: "pycurl.Curl", shard: Shard, settings: RequestSettings) -> None:
+        self.owner = owner
+        self.handle = handle
+        self.shard = shard
+        self.settings = settings
+        self._socket: socket.socket | None = None
+        self.fd = -1  # as long as it does not stand
+        self.is_tls = False
+        self.awaits_room = False  # watched for room to send, too
+        self.address = ""
+        self.dns_us = self.connect_us = self.tls_us = 0
+        self.has_ended = False  # TLS has said so; the socket may say it later, or never
+        self.error = 0  # an outcome's code, when it could not be made
+        self.error_text = ""
+        self.send: Callable[[Any], int] = handle.send
+        self.recv_into: Callable[[Any], int] = handle.recv_into
+
+    def stand(self, is_tls: bool) -> None:
+        """libcurl has made it."""
+        getinfo = self.handle.getinfo_raw
+        self.fd = getinfo(pycurl.ACTIVESOCKET)
+        self.is_tls = is_tls
+        dns_us, connect_us = getinfo(pycurl.NAMELOOKUP_TIME_T), getinfo(pycurl.CONNECT_TIME_T)
+        tls_us = getinfo(pycurl.APPCONNECT_TIME_T)
+        self.dns_us = dns_us
+        self.connect_us = max(0, connect_us - dns_us)
+        self.tls_us = max(0, tls_us - connect_us) if tls_us else 0
+        path = self.settings.unix_socket
+        self.address = (
+            f"unix:{path}" if path else bytes(getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
+        )
+        if is_tls:
+            self.recv_into = self._receive_all
+        else:
+            # libcurl's own send and recv cost twice as much, and do nothing else where there is no TLS. The family is
+            # of no matter here; that it is given saves asking the kernel.
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=self.fd)
+            self.send = self._socket.send
+            self.recv_into = self._socket.recv_into
+
+    def _receive_all(self, buffer: memoryview) -> int:
+        """Over TLS: what has been decrypted already wakes nobody, so everything is read that there is, or fits."""
+        receive = self.handle.recv_into
+        size: int = receive(buffer)
+        part = size
+        try:
+            while part and size < len(buffer):
+                part = receive(buffer[size:])
+                size += part
+        except BlockingIOError:
+            return size
+        except pycurl.error:
+            return size  # it comes again
+        self.has_ended = not part
+        return size
+
+    def let_go(self) -> None:
+        """libcurl is about to close the descriptor."""
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None
+
+    def has_input(self) -> bool:
+        """Whether a connection on which nothing is asked has something to say, its end included.
+
+        Over TLS what it said is lost then.
+        """
+        if self._socket is not None:
+            try:
+                self._socket.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return False
+            except OSError:
+                pass
+            return True
+        try:
+            self.handle.recv(1)
+        except BlockingIOError:
+            return False  # TLS speaks of itself now and then
+        except pycurl.error:
+            pass
+        return True
+
+    @property
+    def stands(self) -> bool:
+        return self.fd >= 0
+
+
+class Connector:
+    """Makes and closes connections on CurlMulti shards; `on_closed(fd)` is called right before one is closed."""
+
+    def __init__(self, poller: Poller, on_closed: Callable[[int], None]) -> None:
+        self._poller = poller
+        self._on_closed = on_closed
+        self._watch: SocketWatch[Shard] = SocketWatch(poller)
+        self._shards: list[Shard] = []
+        self._roomy: list[Shard] = []
+        self._connection_of: dict[pycurl.Curl, Connection] = {}  # being made
+        self._spare: dict[int, list[pycurl.Curl]] = {}  # configured, by the identity of their settings
+        self._settings: dict[int, RequestSettings] = {}  # so that no identity comes twice
+        self._touched: list[Shard] = []
+        self._ca_file = default_ca_file()
+        self.ended: list[Connection] = []  # made, or failed with an error; whoever takes them empties it
+        self.wake_ns = FAR_NS
+
+    def connect(
+        self,
+        owner: Any,
+        request: Request,
+        user: int,
+        timeout_s: float,
+        address: tuple[str, str] | None = None,
+    ) -> Connection:
+        """Begin to connect as this request would; `address` is (host, address) where one was chosen for the name."""
+        settings = request.settings
+        handle = self._handle(settings)
+        handle.setopt(pycurl.URL, request.url)
+        handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+        if address is not None:
+            set_addresses(handle, {**settings.resolve, address[0]: address[1]})
+        elif settings.dns_select != "first":
+            set_addresses(handle, settings.resolve)  # the handle may know an earlier choice
+        local = local_address(settings, user)
+        if local:
+            set_local_address(handle, local)
+        shard = self._roomy_shard()
+        shard.users += 1
+        shard.active += 1
+        connection = Connection(owner, handle, shard, settings)
+        self._connection_of[handle] = connection
+        shard.add_handle(handle)
+        self._act(shard, _TIMEOUT_SOCKET, 0)
+        return connection
+
+    def close(self, connection: Connection) -> None:
+        """Close a connection, or give up making it. Not while events of its descriptor may wait to be handled."""
+        if connection.error:
+            return  # it never stood, and its handle is back
+        connection.let_go()
+        if self._connection_of.pop(connection.handle, None) is not None:
+            connection.shard.active -= 1
+        self._put_back(connection)
+        connection.fd = -1
+
+    def serve(self, fd: int, ready: int) -> None:
+        """Something has happened on a descriptor that is libcurl's."""
+        shard = self._watch.owner[fd] if fd < len(self._watch.owner) else None
+        if shard is None or not self._watch.wanted[fd]:
+            self._watch.unregister(fd)
+            return
+        self._act(shard, fd, 1 if ready == READ else curl_events(ready))
+
+    def serve_timers(self, now_ns: int) -> None:
+        """Call libcurl where it wants to be called by now, and find out when it wants to be next."""
+        if now_ns >= self.wake_ns:
+            for shard in self._shards:
+                if shard.deadline_ns <= now_ns:
+                    shard.deadline_ns = FAR_NS
+                    self._act(shard, _TIMEOUT_SOCKET, 0)
+        if self._touched or now_ns >= self.wake_ns:
+            for shard in self._touched:
+                shard.touched = False
+                ms = shard.timeout()
+                shard.deadline_ns = FAR_NS if ms < 0 else now_ns + ms * 1_000_000
+            self._touched.clear()
+            self.wake_ns = min((shard.deadline_ns for shard in self._shards), default=FAR_NS)
+
+    def shut(self) -> None:
+        """Forget everything; every connection has been closed."""
+        for handles in self._spare.values():
+            for handle in handles:
+                handle.close()
+        for shard in self._shards:
+            shard.close()
+        self._spare.clear()
+        self._settings.clear()
+        self._shards.clear()
+        self._roomy.clear()
+
+    def _handle(self, settings: RequestSettings) -> "pycurl.Curl":
+        key = id(settings)
+        spare = self._spare.get(key)
+        if spare:
+            return spare.pop()
+        self._settings[key] = settings
+        handle = pycurl.Curl()
+        set_settings(handle, settings, self._ca_file)
+        handle.setopt(pycurl.CONNECT_ONLY, 1)
+        handle.setopt(pycurl.FRESH_CONNECT, 1)
+        handle.setopt(pycurl.FORBID_REUSE, 0)
+        handle.setopt(pycurl.CLOSESOCKETFUNCTION, self._close_socket)
+        return handle
+
+    def _roomy_shard(self) -> Shard:
+        while self._roomy:
+            if self._roomy[-1].users < CONNECTIONS_PER_SHARD:
+                return self._roomy[-1]
+            self._roomy.pop()
+        shard = Shard()
+        shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.callback(shard))
+        self._shards.append(shard)
+        self._roomy.append(shard)
+        return shard
+
+    def _put_back(self, connection: Connection) -> None:
+        """Take a handle out of its CurlMulti, which closes its connection; another one may have both."""
+        handle, shard = connection.handle, connection.shard
+        shard.remove_handle(handle)
+        if shard.users == CONNECTIONS_PER_SHARD:
+            self._roomy.append(shard)
+        shard.users -= 1
+        self._spare.setdefault(id(connection.settings), []).append(handle)
+
+    def _act(self, shard: Shard, fd: int, events: int) -> None:
+        if not shard.touched:
+            shard.touched = True
+            self._touched.append(shard)
+        if shard.act(fd, events)[1] < shard.active:
+            self._collect(shard)
+
+    def _collect(self, shard: Shard) -> None:
+        waiting = 1
+        while waiting:
+            waiting, succeeded, failed = shard.info_read()
+            for handle in succeeded:
+                connection = self._connection_of.pop(handle)
+                shard.active -= 1
+                connection.stand(bytes(handle.getinfo_raw(pycurl.SCHEME)).lower() == b"https")
+                self._take_over(connection.fd)
+                self.ended.append(connection)
+            for handle, curl_code, message in failed:
+                connection = self._connection_of.pop(handle)
+                shard.active -= 1
+                self._note_failure(connection, curl_code, message)
+                self._put_back(connection)
+                self.ended.append(connection)
+
+    def _take_over(self, fd: int) -> None:
+        """From now on the descriptor is watched for the wire path, whatever libcurl wanted of it."""
+        self._watch.forget(fd)
+        try:
+            self._poller.modify(fd, READ)
+        except FileNotFoundError:
+            self._poller.register(fd, READ)
+
+    @staticmethod
+    def _note_failure(connection: Connection, curl_code: int, message: str) -> None:
+        getinfo = connection.handle.getinfo_raw
+        os_errno = getinfo(pycurl.OS_ERRNO)
+        connection.error_text = error_text(curl_code, message or connection.handle.errstr(), os_errno)
+        connection.error = error_code(
+            curl_code,
+            os_errno,
+            connection.error_text,
+            is_tls=bytes(getinfo(pycurl.EFFECTIVE_URL)).lower().startswith(b"https:"),
+            connected=getinfo(pycurl.REQUEST_SIZE) > 0,
+            answer_began=False,
+        )
+
+    def _close_socket(self, fd: int) -> int:
+        self._watch.forget(fd)
+        self._on_closed(fd)
+        os.close(fd)
+        return 0

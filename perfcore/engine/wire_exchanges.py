@@ -1,0 +1,494 @@
+"""The general way of a request on the wire path: its user's connection, sending, reading, and what it came to.
+
+What is not obvious:
+
+- epoll names descriptors, so a connection that is given up in mid-batch is closed after the batch: the next socket may
+  get its number.
+- A connection goes back to its user only after exactly one whole answer and nothing behind it; one that has something
+  to say while nothing is asked is closed.
+"""
+
+import time
+from collections.abc import Iterable
+from urllib.parse import urljoin
+
+import pycurl
+
+from perfcore.engine.address_choice import AddressChoice, NameTable, is_address
+from perfcore.engine.cookie_jar import CookieJar
+from perfcore.engine.curl_errors import SHORT_FILE_TEXT, broken_off_code
+from perfcore.engine.curl_handle import FAR_NS, MOST_COOKIES
+from perfcore.engine.poller import READ, WRITE, Poller
+from perfcore.engine.redirects import REDIRECTS, origin
+from perfcore.engine.response_keeping import BODY_LIMIT
+from perfcore.engine.transport import Cycle, Exchange, Request
+from perfcore.engine.wire_connection import Connection, Connector
+from perfcore.engine.wire_figures import WireFigures
+from perfcore.engine.wire_reader import AnswerReader, BadAnswerError, KnownAnswer
+from perfcore.engine.wire_user import WireUser
+from perfcore.metrics.outcomes import CODE
+from perfcore.metrics.samples import SampleWriter, plain_rest
+
+_BUFFER_BYTES = 65_536
+# An Upload is read and sent in pieces, and after so many of them others get their turn.
+_PIECE_BYTES = 262_144
+_PIECES_AT_A_TIME = 8
+# So many handshakes at a time: a listener's queue is short.
+_CONNECTED_AT_ONCE = 128
+_LONGEST_WAIT_S = 0.1
+# A row's phases are 32 bits of microseconds.
+_LONGEST_CYCLE_S = 4000.0
+_BAD_ANSWER, _CLOSED, _TRUNCATED = CODE["bad_response"], CODE["closed"], CODE["truncated"]
+_clock_ns = time.monotonic_ns
+
+
+class WireExchanges:
+    """What WireClient stands on: users and their connections, all that is not the fast path."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._connector = Connector(poller, self._forget)
+        self._user_of: list[WireUser | None] = []  # by descriptor
+        self._users: list[WireUser] = []
+        self._known: dict[tuple[int, int], KnownAnswer] = {}  # by test and step
+        self._figures = WireFigures()
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._reader = AnswerReader()  # whoever's answer does not come in one piece takes it along
+        self._spare_readers: list[AnswerReader] = []
+        self._recorder: SampleWriter | None = None
+        self._cycles: dict[int, Cycle] = {}  # by test
+        self._names = NameTable()
+        self._in_flight = 0
+        self._standing: dict[tuple[int, int], WireUser] = {}  # connected beforehand, by test and number
+        self._early: list[Exchange] = []  # ended while they were started
+        self._kept: list[Exchange] = []  # with an answer that will be handed back with them
+        self._judged: list[Exchange] = []  # with one that was, in the last pass
+        self._closing: list[Connection] = []  # once no event of theirs can be waiting
+        self._wake_ns = FAR_NS
+        self._emptied_jars: dict[int, int] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight + len(self._early)
+
+    def _enter_cycle(self, user: WireUser) -> None:
+        if not (user.keeps or user.connections or user.attempts != 1):
+            user.cycle = user.may_cycle
+            user.left_before = user.left
+
+    def _leave_cycle(self, user: WireUser) -> None:
+        """The general way goes on: bring up to date what a cycle leaves alone."""
+        cycle, exchange = user.cycle, user.exchange
+        if cycle is None:
+            return
+        user.cycle = None
+        if user.left != user.left_before:
+            self._figures.note_sent(user, user.left_before - user.left)
+            exchange.iteration = cycle.iterations - user.left
+            exchange.due_ns, exchange.issued_ns = user.due_ns, user.issued_ns
+            user.sent_ns = user.issued_ns
+
+    # -- sending ----------------------------------------------------------------------------------------------
+
+    def _send(self, user: WireUser, now_ns: int, completed: list[Exchange]) -> None:
+        """Send the request on the connection that stands."""
+        user.sent_ns = now_ns
+        deadline_ns = user.issued_ns + user.timeout_ns
+        if deadline_ns < self._wake_ns:
+            self._wake_ns = deadline_ns
+        user.unsent = memoryview(user.data)
+        user.attempted = False
+        self._send_more(user, completed)
+
+    def _send_rest(
+        self, user: WireUser, sent: int, broken: Exception | None, completed: list[Exchange]
+    ) -> None:
+        """Of the next request of a cycle only so much could be sent."""
+        self._leave_cycle(user)
+        user.sent_bytes = sent
+        user.unsent = memoryview(user.data)[sent:]
+        user.attempted = sent > 0
+        if not sent:
+            user.attempts = 0
+            self._figures.note_sent(user, -1)
+        if broken is None:
+            self._send_more(user, completed)
+        else:
+            self._break(user, broken, _clock_ns(), completed)
+
+    def _send_more(self, user: WireUser, completed: list[Exchange]) -> None:
+        """Send what the connection takes of what is left."""
+        send, prepared, left = user.send, user.prepared, user.unsent
+        assert send is not None
+        assert prepared is not None
+        body = prepared.body
+        for _ in range(_PIECES_AT_A_TIME):
+            if not left:
+                if body is None or user.body_offset >= len(body):
+                    break
+                part = body.read_at(user.body_offset, _PIECE_BYTES)
+                if not part:
+                    self._fail(
+                        user,
+                        _clock_ns(),
+                        _BAD_ANSWER if user.first_ns else _CLOSED,
+                        SHORT_FILE_TEXT,
+                        completed,
+                    )
+                    return
+                user.body_offset += len(part)
+                left = memoryview(part)
+            try:
+                sent = send(left)
+            except BlockingIOError:
+                break
+            except (OSError, pycurl.error) as error:
+                user.unsent = left
+                self._take_what_came(user, completed)
+                if user.under_way:
+                    self._break(user, error, _clock_ns(), completed)
+                return
+            if not user.attempted:
+                user.attempted = True
+                user.attempts += 1
+                self._figures.note_sent(user)
+            user.sent_bytes += sent
+            left = left[sent:]
+        is_through = not left and (body is None or user.body_offset >= len(body))
+        user.unsent = None if is_through else left
+        self._watch_for_room(user, not is_through)
+        if is_through and user.may_cycle is not None:
+            self._enter_cycle(user)
+
+    def _take_what_came(self, user: WireUser, completed: list[Exchange]) -> None:
+        """The server takes no more of the request: it may have said why before it closed."""
+        while user.under_way and user.recv_into is not None:
+            try:
+                size = user.recv_into(self._view)
+            except (OSError, pycurl.error):
+                return
+            if not size:
+                return
+            self._receive(user, size, _clock_ns(), completed)
+
+    def _watch_for_room(self, user: WireUser, is_wanted: bool) -> None:
+        connection = user.connection
+        if connection is not None and connection.awaits_room is not is_wanted:
+            connection.awaits_room = is_wanted
+            self._poller.modify(connection.fd, READ | WRITE if is_wanted else READ)
+
+    # -- receiving --------------------------------------------------------------------------------------------
+
+    def _receive(self, user: WireUser, size: int, now_ns: int, completed: list[Exchange]) -> None:
+        """`size` bytes of the user's connection stand in the buffer; none is its end."""
+        self._leave_cycle(user)
+        if not user.under_way:
+            self._give_up(user)
+            return
+        if not size:
+            self._take_end(user, now_ns, completed)
+            return
+        piece = self._view[:size]
+        if user.reader is None:
+            self._begin_answer(user, now_ns)
+        reader = user.reader
+        assert reader is not None
+        try:
+            if not user.sends_head:
+                reader.parse(piece)
+            reader.follow(piece)
+            if user.sends_head and reader.is_whole_head:
+                reader.take_head_alone()
+        except BadAnswerError as error:
+            self._fail(user, now_ns, _BAD_ANSWER, str(error), completed)
+            return
+        if reader.complete:
+            if reader.raw_bytes == size and now_ns >= user.known.learn_ns and user.may_cycle is not None:
+                self._learn(user, reader, bytes(piece), now_ns)
+            self._complete(user, now_ns, completed)
+        elif user.connection is not None and user.connection.has_ended:
+            self._take_end(user, now_ns, completed)
+
+    def _begin_answer(self, user: WireUser, now_ns: int) -> None:
+        user.first_ns = now_ns
+        reader = user.reader = self._reader
+        self._reader = self._spare_readers.pop() if self._spare_readers else AnswerReader()
+        settings = user.request.settings if user.request is not None else None
+        if settings is not None and (user.keeps or settings.keep_body):
+            reader.kept_body = []
+            if settings.keep_body:
+                reader.body_limit = BODY_LIMIT
+
+    def _learn(self, user: WireUser, reader: AnswerReader, answer: bytes, now_ns: int) -> None:
+        goes_on = reader.keeps_alive and not reader.is_followed(has_body=not user.sends_head)
+        if goes_on:
+            user.known.learn(answer, reader.head_bytes, reader.received_bytes, reader.status, now_ns)
+
+    def _take_end(self, user: WireUser, now_ns: int, completed: list[Exchange]) -> None:
+        """The server has closed the connection."""
+        reader = user.reader
+        if reader is None:
+            if user.may_send_again:
+                self._send_again(user, now_ns)
+            else:
+                self._fail(
+                    user, now_ns, _CLOSED, "the server closed the connection without an answer", completed
+                )
+        elif reader.ends_with_connection and not user.sends_head:
+            reader.take_end()
+            self._complete(user, now_ns, completed)
+        else:
+            part = "body" if reader.is_whole_head else "head"
+            text = f"the server closed the connection within the {part} of its answer"
+            self._fail(user, now_ns, _TRUNCATED, text, completed)
+
+    def _complete(self, user: WireUser, now_ns: int, completed: list[Exchange]) -> None:
+        """A whole answer has come."""
+        reader, request, connection = user.reader, user.request, user.connection
+        assert reader is not None
+        assert request is not None
+        assert connection is not None
+        settings = request.settings
+        exchange = self._figures.fill(user, now_ns, reader.received_bytes)
+        exchange.status, exchange.error = reader.status, 0
+        if not user.answers:
+            self._figures.note_first_answer(user, reader.version())
+        user.answers += 1
+        if reader.status in REDIRECTS:
+            place = reader.headers().get("location")
+            user.location = urljoin(request.url, place) if place else None
+        if user.jar is not None:
+            self._store_cookies(user, reader)
+        if user.keeps or settings.keep_body or settings.keep_headers:
+            self._keep(user, reader)
+        is_followed = reader.is_followed(has_body=not user.sends_head)
+        goes_on = reader.keeps_alive and not is_followed and user.unsent is None and settings.keepalive
+        self._put_reader_back(user, is_clean=reader.keeps_alive and not is_followed)
+        if not goes_on or connection.has_ended:
+            self._give_up(user)
+        self._hand_back(user, completed)
+
+    def _keep(self, user: WireUser, reader: AnswerReader) -> None:
+        exchange, request = user.exchange, user.request
+        assert request is not None
+        settings = request.settings
+        if user.keeps or settings.keep_headers:
+            exchange.headers = reader.headers()
+        if user.keeps or settings.keep_body:
+            exchange.body = reader.body()
+        user.keeps = False
+        self._kept.append(exchange)
+
+    def _put_reader_back(self, user: WireUser, *, is_clean: bool) -> None:
+        reader, user.reader = user.reader, None
+        if reader is not None:
+            if is_clean:
+                reader.begin()
+            else:
+                reader.renew()
+            self._spare_readers.append(reader)
+
+    def _store_cookies(self, user: WireUser, reader: AnswerReader) -> None:
+        lines = reader.values(b"set-cookie")
+        jar, prepared = user.jar, user.prepared
+        if lines and jar is not None and prepared is not None:
+            jar.store(lines, prepared.host, prepared.path, is_secure=prepared.is_secure, now_s=time.time())
+            if len(jar) > MOST_COOKIES:
+                jar.clear()
+                case = user.exchange.case
+                self._emptied_jars[case] = self._emptied_jars.get(case, 0) + 1
+
+    # -- ends that are no answer ------------------------------------------------------------------------------
+
+    def _break(self, user: WireUser, error: Exception, now_ns: int, completed: list[Exchange]) -> None:
+        """Reading or writing has failed."""
+        self._leave_cycle(user)
+        if not user.under_way:
+            self._give_up(user)
+            return
+        if user.reader is None and user.may_send_again:
+            self._send_again(user, now_ns)
+            return
+        code, text = broken_off_code(error, answer_began=user.reader is not None)
+        self._fail(user, now_ns, code, text, completed)
+
+    def _send_again(self, user: WireUser, now_ns: int) -> None:
+        """The kept connection was dead: once more, on a new one."""
+        self._give_up(user)
+        user.resent = True
+        user.body_offset = 0
+        self._connect(user, now_ns)
+
+    def _fail(self, user: WireUser, now_ns: int, code: int, text: str, completed: list[Exchange]) -> None:
+        self._leave_cycle(user)
+        reader = user.reader
+        exchange = self._figures.fill(user, now_ns, 0 if reader is None else reader.raw_bytes)
+        exchange.status, exchange.error, exchange.error_text = 0, code, text
+        if user.keeps and reader is not None:
+            self._keep(user, reader)
+        self._put_reader_back(user, is_clean=False)
+        self._give_up(user)
+        self._hand_back(user, completed)
+
+    def _hand_back(self, user: WireUser, completed: list[Exchange]) -> None:
+        user.under_way = False
+        self._in_flight -= 1
+        completed.append(user.exchange)
+
+    def _time_out(self, now_ns: int, completed: list[Exchange]) -> None:
+        """End what has taken too long; find out when to look again."""
+        self._wake_ns = FAR_NS
+        for user in self._users:
+            if user.under_way and user.connection is not None and user.connection.stands:
+                deadline_ns = user.issued_ns + user.timeout_ns
+                if deadline_ns <= now_ns:
+                    received = 0 if user.reader is None else user.reader.raw_bytes
+                    waited_ms = (now_ns - user.issued_ns) // 1_000_000
+                    text = (
+                        f"Operation timed out after {waited_ms} milliseconds with {received} bytes received"
+                    )
+                    self._fail(user, now_ns, CODE["timeout"], text, completed)
+                elif deadline_ns < self._wake_ns:
+                    self._wake_ns = deadline_ns
+
+    # -- users and their connections --------------------------------------------------------------------------
+
+    def preconnect(self, case: int, requests: Iterable[tuple[int, Request]], timeout_s: float) -> None:
+        """Have a connection stand, TLS included, for each of these users of a test, for its first request to take.
+
+        `requests` are the users' numbers with what they are going to send. To be called while nothing is under way.
+        """
+        deadline = time.monotonic() + timeout_s
+        coming = iter(requests)
+        waited_for: list[WireUser] = []
+        while (left_s := deadline - time.monotonic()) > 0:
+            while len(waited_for) < _CONNECTED_AT_ONCE and (found := next(coming, None)):
+                waited_for.append(self._connect_beforehand(case, *found, left_s))
+            if not waited_for:
+                break
+            self._pass(min(left_s, _LONGEST_WAIT_S))
+            waited_for = [user for user in waited_for if user.connection and not user.connection.stands]
+        for user in waited_for:
+            self._give_up(user)
+
+    def _connect_beforehand(self, case: int, number: int, request: Request, left_s: float) -> WireUser:
+        user = self._open(Exchange(number, case, None), request)
+        user.request = request
+        user.stood_before = True
+        user.issued_ns = _clock_ns()
+        user.timeout_ns = round(left_s * 1e9)
+        self._standing[case, number] = user
+        self._connect(user, user.issued_ns)
+        user.request = None  # what it will send has still to be prepared
+        return user
+
+    def _first(self, exchange: Exchange, request: Request) -> WireUser:
+        """The user of an exchange that has none as yet: one who is connected, or a new one."""
+        user = self._standing.pop((exchange.case, exchange.user), None)
+        if user is None:
+            return self._open(exchange, request)
+        user.exchange = exchange
+        exchange.transport_state = user
+        return user
+
+    def _open(self, exchange: Exchange, request: Request) -> WireUser:
+        known = self._known.setdefault((exchange.case, exchange.step), KnownAnswer())
+        user = WireUser(exchange, known)
+        if request.settings.dns_select != "first":
+            user.addresses = AddressChoice(request.settings.dns_select, self._names, exchange.user)
+        if request.settings.cookies:
+            user.jar = CookieJar()
+        exchange.transport_state = user
+        self._users.append(user)
+        return user
+
+    def _prepare(self, user: WireUser, request: Request, cycle: Cycle | None) -> None:
+        settings, exchange = request.settings, user.exchange
+        if cycle is not None:
+            self._recorder = cycle.recorder
+            self._cycles[exchange.case] = cycle
+            if settings.keepalive is False or settings.timeout_s > _LONGEST_CYCLE_S:
+                cycle = None
+        user.prepare(request, cycle)
+        user.rest = plain_rest(
+            user=exchange.user, case=exchange.case, step=exchange.step, sent_bytes=len(user.data)
+        )
+
+    def _put_cookies(self, user: WireUser) -> None:
+        user.put_cookies(time.time())
+
+    def _connect(self, user: WireUser, now_ns: int) -> None:
+        request = user.request
+        assert request is not None
+        left_s = (user.issued_ns + user.timeout_ns - now_ns) / 1e9
+        user.connection = self._connector.connect(
+            user, request, user.exchange.user, max(left_s, 0.001), self._chosen_address(user, request)
+        )
+        user.send = user.recv_into = None
+
+    def _chosen_address(self, user: WireUser, request: Request) -> tuple[str, str] | None:
+        if user.addresses is None:
+            return None
+        _, host, port = origin(request.url)
+        if port is None or host in request.settings.resolve or is_address(host):
+            return None  # the suite has said where to
+        address = user.addresses.pick(host, port)
+        return None if address is None else (host, address)
+
+    def _take_ended(self, completed: list[Exchange]) -> None:
+        """Connections that stand now, or could not be made."""
+        ended, self._connector.ended = self._connector.ended, []
+        for connection in ended:
+            user: WireUser = connection.owner
+            if user.connection is not connection:
+                continue  # given up meanwhile
+            if connection.error:
+                user.drop_connection()
+                if user.under_way:
+                    self._fail(user, _clock_ns(), connection.error, connection.error_text, completed)
+                continue
+            if connection.fd >= len(self._user_of):
+                self._user_of.extend([None] * (connection.fd + 256 - len(self._user_of)))
+            self._user_of[connection.fd] = user
+            user.take_connection(connection)
+            self._figures.note_connection(user)
+            if user.under_way:
+                user.connections += 1
+                user.stood_before = False
+                self._send(user, _clock_ns(), completed)
+
+    def _pass(self, timeout_s: float) -> None:
+        """Wait for connections that are being made, and for nothing else."""
+        for fd, ready in self._poller.wait(min(timeout_s, (self._connector.wake_ns - _clock_ns()) / 1e9)):
+            self._connector.serve(fd, ready)
+        self._connector.serve_timers(_clock_ns())
+        self._take_ended(self._early)
+
+    def _give_up(self, user: WireUser) -> None:
+        """The user's connection is not used any more."""
+        connection = user.drop_connection()
+        if connection is not None:
+            if connection.stands:
+                self._user_of[connection.fd] = None
+            self._closing.append(connection)
+
+    def _close_given_up(self) -> None:
+        closing, self._closing = self._closing, []
+        for connection in closing:
+            self._connector.close(connection)
+
+    def _forget(self, fd: int) -> None:
+        """A descriptor is about to be closed."""
+        if fd < len(self._user_of):
+            user, self._user_of[fd] = self._user_of[fd], None
+            if user is not None and user.connection is not None and user.connection.fd == fd:
+                user.connection.let_go()
+
+    def _forget_judged(self) -> None:
+        # An answer that is not kept must not seem to be the one before it. Those of `_kept` have a new one already.
+        for exchange in self._judged:
+            if exchange not in self._kept:
+                exchange.body = b""
+                exchange.headers = {}
+        self._judged.clear()

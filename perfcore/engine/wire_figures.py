@@ -1,0 +1,65 @@
+"""What a request on the wire path came to: the figures of its exchange, connections and requests by address."""
+
+from perfcore.engine.curl_handle import Address
+from perfcore.engine.transport import Exchange
+from perfcore.engine.wire_user import WireUser
+from perfcore.metrics.samples import CONNECTED, RESENT
+
+
+class WireFigures:
+    """Fills in exchanges, and counts what the result has beside them."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[tuple[int, str], Address] = {}
+        self._versions: dict[int, dict[str, int]] = {}
+
+    def note_connection(self, user: WireUser) -> None:
+        """The user has a new connection."""
+        assert user.connection is not None
+        self._address(user).connections += 1
+
+    def note_first_answer(self, user: WireUser, version: str) -> None:
+        """The first whole answer on a connection has told what is spoken on it."""
+        spoken = self._versions.setdefault(user.exchange.case, {})
+        spoken[version] = spoken.get(version, 0) + 1
+
+    def note_sent(self, user: WireUser, requests: int = 1) -> None:
+        """So many requests have gone out on the user's connection."""
+        self._address(user).requests += requests
+
+    def _address(self, user: WireUser) -> Address:
+        assert user.connection is not None
+        return self._addresses.setdefault((user.exchange.case, user.connection.address), Address())
+
+    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
+        """By test and address: the connections opened to it and the requests sent to it."""
+        counted: dict[int, dict[str, dict[str, int]]] = {}
+        for (case, address), counts in self._addresses.items():
+            figures = {"connections": counts.connections, "requests": counts.requests}
+            counted.setdefault(case, {})[address] = figures
+        return counted
+
+    def http_versions(self) -> dict[int, dict[str, int]]:
+        """By test: connections by the version of HTTP that was spoken on them."""
+        return self._versions
+
+    @staticmethod
+    def fill(user: WireUser, done_ns: int, received_bytes: int) -> Exchange:
+        """The exchange of the user's request, which has ended in one way or another, with its figures."""
+        exchange, connection = user.exchange, user.connection
+        exchange.done_ns = done_ns
+        exchange.received_bytes = received_bytes
+        exchange.sent_bytes = user.sent_bytes
+        exchange.attempts = user.attempts
+        exchange.connections = user.connections
+        exchange.flags = RESENT if user.attempts > 1 else 0
+        exchange.ttfb_us = (user.first_ns - user.sent_ns) // 1000 if user.first_ns else 0
+        if user.connections and connection is not None and not user.stood_before:
+            exchange.flags |= CONNECTED
+            exchange.dns_us = connection.dns_us
+            exchange.connect_us = connection.connect_us
+            exchange.tls_us = connection.tls_us
+        else:
+            exchange.dns_us = exchange.connect_us = exchange.tls_us = 0
+        user.stood_before = False
+        return exchange

@@ -1,0 +1,126 @@
+"""A request as bytes on an HTTP/1.1 connection, the very bytes that a libcurl transfer would send.
+
+The tests compare both, byte for byte; what only libcurl can say (rounds of authentication, a body of unknown length)
+is none of this file's: see engine/engine_choice.py.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from perfcore.engine.curl_options import ACCEPT_ENCODING, USER_AGENT
+from perfcore.engine.request_text import header_name
+from perfcore.engine.transport import Request
+from perfcore.engine.upload import Upload
+
+_ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_NO_HEADERS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """`before` and `after` are the head up to and from the place of a Cookie header of the user's jar.
+
+    `given_cookies` is the value of the suite's own one; `body` is None where it is sent with the head, within `after`.
+    """
+
+    before: bytes
+    after: bytes
+    given_cookies: bytes
+    body: Upload | None
+    host: str
+    path: str
+    is_secure: bool
+
+    def whole(self, cookies: bytes) -> bytes:
+        """Head and body, with the Cookie header of a user whose jar says `cookies`."""
+        if not cookies and not self.given_cookies:
+            return self.before + self.after
+        both = b"; ".join(part for part in (cookies, self.given_cookies) if part)
+        return b"%bCookie: %b\r\n%b" % (self.before, both, self.after)
+
+
+def wire_request(request: Request) -> WireRequest:
+    """The request's bytes, but for what a user's cookies add."""
+    settings, body = request.settings, request.body
+    parts = urlsplit(request.url)
+    given = {header_name(line) for line in request.headers} if request.headers else _NO_HEADERS
+    target = request_target(parts.path, request.url)
+    head = [f"{settings.method} {target} HTTP/1.1"]
+    own, cookies = request.headers, []
+    if settings.cookies and "cookie" in given:
+        cookies = [line.partition(":")[2].strip() for line in own if header_name(line) == "cookie"]
+        own = [line for line in own if header_name(line) != "cookie"]
+    if "host" in given:
+        head += [line for line in own if header_name(line) == "host"]
+        own = [line for line in own if header_name(line) != "host"]
+    else:
+        head.append(f"Host: {_host(parts.netloc, parts.scheme)}")
+    if "user-agent" not in given:
+        head.append(f"User-Agent: {USER_AGENT}")
+    if "accept" not in given:
+        head.append("Accept: */*")
+    if settings.compressed:
+        head.append(f"Accept-Encoding: {ACCEPT_ENCODING}")
+    before = _lines(head)
+    after = _lines([_tidy(line) for line in own])
+    has_body = body is not None and settings.method != "HEAD"
+    if has_body and "content-length" not in given:
+        after += b"Content-Length: %d\r\n" % len(body or b"")
+    after += b"\r\n"
+    if has_body and isinstance(body, bytes):
+        after += body
+    return WireRequest(
+        before,
+        after,
+        "; ".join(cookies).encode("utf-8", "surrogateescape"),
+        body if has_body and isinstance(body, Upload) else None,
+        parts.hostname or "",
+        target.partition("?")[0],
+        parts.scheme == "https",
+    )
+
+
+def request_target(path: str, url: str) -> str:
+    """Path and query as libcurl sends them: dot segments taken out, escapes of the path in capitals."""
+    rest = url.partition("://")[2]
+    # By hand: urlsplit forgets a question mark that nothing follows.
+    query = rest[rest.index("?") :].partition("#")[0] if "?" in rest else ""
+    if "%" in path:
+        path = _ESCAPE.sub(lambda escape: escape[0].upper(), path)
+    if "/." in path:
+        path = _without_dots(path)
+    return f"{path or '/'}{query}"
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986, section 5.2.4, for a path that begins with a slash."""
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for at, segment in enumerate(segments):
+        is_last = at == len(segments) - 1
+        if segment in (".", ".."):
+            if segment == ".." and kept:
+                kept.pop()
+            if is_last:
+                kept.append("")
+        else:
+            kept.append(segment)
+    return "/" + "/".join(kept)
+
+
+def _host(netloc: str, scheme: str) -> str:
+    place = netloc.rpartition("@")[2]
+    default = _DEFAULT_PORTS.get(scheme, "")
+    return place.removesuffix(default) if default and not place.endswith("]") else place
+
+
+def _tidy(line: str) -> str:
+    """`Name:` of a header without a value, as libcurl sends it."""
+    name, _, value = line.partition(":")
+    return f"{name}: {value.strip()}" if value.strip() else f"{name}:"
+
+
+def _lines(lines: list[str]) -> bytes:
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")

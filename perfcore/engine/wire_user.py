@@ -1,0 +1,148 @@
+"""The wire path's side of a virtual user: its connection, what it sends, how far the answer has come."""
+
+from collections.abc import Callable
+from typing import Any
+
+from perfcore.engine.address_choice import AddressChoice
+from perfcore.engine.cookie_jar import CookieJar
+from perfcore.engine.transport import Cycle, Exchange, Request
+from perfcore.engine.wire_connection import Connection
+from perfcore.engine.wire_reader import AnswerReader, KnownAnswer
+from perfcore.engine.wire_request import WireRequest, wire_request
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
+
+
+class WireUser:
+    """One user's state.
+
+    `cycle` is set only while a whole request of a plain test is out and nothing of its answer has come: that is all
+    that the fast path asks for.
+    """
+
+    __slots__ = (
+        "addresses",
+        "answers",
+        "attempted",
+        "attempts",
+        "body_offset",
+        "connection",
+        "connections",
+        "cycle",
+        "data",
+        "due_ns",
+        "exchange",
+        "first_ns",
+        "issued_ns",
+        "jar",
+        "keeps",
+        "known",
+        "left",
+        "left_before",
+        "location",
+        "may_cycle",
+        "prepared",
+        "reader",
+        "recv_into",
+        "request",
+        "resent",
+        "rest",
+        "send",
+        "sends_head",
+        "sent_bytes",
+        "sent_ns",
+        "stood_before",
+        "timeout_ns",
+        "under_way",
+        "unsent",
+    )
+
+    def __init__(self, exchange: Exchange, known: KnownAnswer) -> None:
+        self.exchange = exchange
+        self.known = known
+        self.request: Request | None = None
+        self.prepared: WireRequest | None = None
+        self.data = b""  # head, and body where it is held in memory
+        self.rest = b""  # of a plain row
+        self.connection: Connection | None = None
+        self.send: Callable[[Any], int] | None = None
+        self.recv_into: Callable[[Any], int] | None = None
+        self.jar: CookieJar | None = None
+        self.addresses: AddressChoice | None = None
+        self.cycle: Cycle | None = None
+        self.may_cycle: Cycle | None = None
+        self.left = 0  # iterations after the one under way, in a cycle
+        self.left_before = 0  # when the cycle was entered
+        self.attempted = False  # something of the request has gone out on this connection
+        self.sends_head = False  # requests of HEAD, whose answers have no body
+        self.due_ns = self.issued_ns = 0
+        self.timeout_ns = 0
+        self.under_way = False
+        self.keeps = True  # the next answer; the first is kept as a sample of a failure, should it be one
+        self.reader: AnswerReader | None = None  # with what has come of the answer
+        self.answers = 0  # on the connection
+        self.location: str | None = None
+        self.stood_before = False  # the connection was made before its first request
+        self._begin_figures()
+
+    def _begin_figures(self) -> None:
+        self.attempts = self.connections = 0
+        self.resent = False
+        self.first_ns = 0  # the first byte of the answer
+        self.sent_ns = 0  # the request began to go out
+        self.sent_bytes = 0
+        self.body_offset = 0  # of an Upload, sent so far
+        self.unsent: memoryview | None = None
+
+    def begin(self) -> None:
+        """A new request of the user's begins."""
+        self._begin_figures()
+        self.under_way = True
+        self.location = None
+
+    def prepare(self, request: Request, cycle: Cycle | None) -> None:
+        """Take this request as the one that is sent from now on."""
+        prepared = request.prepared
+        if prepared is None:
+            prepared = request.prepared = wire_request(request)
+        self.request = request
+        self.prepared = prepared
+        self.timeout_ns = round(request.settings.timeout_s * 1e9)
+        self.may_cycle = cycle if prepared.body is None and not request.settings.cookies else None
+        self.data = prepared.whole(b"")
+        self.sends_head = request.settings.method == "HEAD"
+
+    def put_cookies(self, now_s: float) -> None:
+        """Bring the Cookie header up to date."""
+        prepared = self.prepared
+        assert prepared is not None
+        assert self.jar is not None
+        cookies = self.jar.header(prepared.host, prepared.path, is_secure=prepared.is_secure, now_s=now_s)
+        self.data = prepared.whole(cookies)
+
+    def take_connection(self, connection: Connection) -> None:
+        self.connection = connection
+        self.send = connection.send
+        self.recv_into = connection.recv_into
+        self.answers = 0
+
+    def drop_connection(self) -> Connection | None:
+        """The connection that was the user's, if it had one."""
+        connection, self.connection = self.connection, None
+        self.send = self.recv_into = None
+        self.cycle = None
+        return connection
+
+    @property
+    def may_send_again(self) -> bool:
+        """Whether a request that met the end of a kept connection may go out on another.
+
+        Once, and only what is idempotent.
+        """
+        request = self.request
+        return (
+            (self.answers > 0 or self.stood_before)
+            and not self.resent
+            and request is not None
+            and request.settings.method in IDEMPOTENT
+        )
