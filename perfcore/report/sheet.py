@@ -55,10 +55,18 @@ def pad(text: str, width: int, left: bool = True) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The page that is written on."""
+    """The page that is written on; one that is not `is_cut` (a file, a pipe) has its width but loses nothing."""
 
     width: int
     color: bool = False
+    is_cut: bool = True
+
+    def cut(self, text: str, width: int | None = None) -> str:
+        """At most so many cells, the page's own width unless told otherwise."""
+        return cut(text, self.width if width is None else width) if self.is_cut else text
+
+    def cut_middle(self, text: str, width: int) -> str:
+        return cut_middle(text, width) if self.is_cut else text
 
     def paint(self, text: str, style: str) -> str:
         """The text in the styles named (`bold red`), as it is without colour."""
@@ -68,7 +76,7 @@ class Sheet:
 
     def title(self, text: str, note: str = "") -> str:
         left = self.width - cell_len(text) - len(_GAP)
-        return self.paint(text, "bold") + (_GAP + self.paint(cut(note, left), "dim") if note else "")
+        return self.paint(text, "bold") + (_GAP + self.paint(self.cut(note, left), "dim") if note else "")
 
     def sentence(self, text: str, style: str = "", first: str = "  ", rest: str | None = None) -> list[str]:
         """A sentence from outside the tables: wrapped at words, `first` and `rest` before its lines."""
@@ -90,9 +98,11 @@ class Sheet:
             max(cell_len(text) for text in (column.title, *(row[index].text for row in rows)))
             for index, column in enumerate(columns)
         ]
-        kept = self._fitting(columns, widths, len(indent))
-        room = self.width - len(indent) - sum(widths[index] + len(_GAP) for index in kept[1:])
-        widths[0] = max(min(widths[0], room), 1)
+        kept = list(range(len(columns)))
+        if self.is_cut:
+            kept = self._fitting(columns, widths, len(indent))
+            room = self.width - len(indent) - sum(widths[index] + len(_GAP) for index in kept[1:])
+            widths[0] = max(min(widths[0], room), 1)
         lines = [[Cell(column.title, "dim") for column in columns], *rows]
         return [indent + self._line(columns, cells, widths, kept) for cells in lines]
 

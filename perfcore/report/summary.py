@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from perfcore.metrics.test_result import SuiteResult, TestResult
 from perfcore.report.printable import printable
-from perfcore.report.sheet import Cell, Column, Sheet, cut, cut_middle, pad
+from perfcore.report.sheet import Cell, Column, Sheet, pad
 from perfcore.report.summary_tables import (
     NOTHING,
     distribution,
@@ -26,6 +26,7 @@ from perfcore.report.summary_tables import (
 )
 from perfcore.units import format_bytes, format_duration, format_ms
 
+# What sentences are wrapped at in a file or a pipe.
 WIDTH_WITHOUT_TERMINAL = 160
 CLOSED_MODEL = (
     "closed model: users wait for the answer before they send again; stalls of the server are under-stated"
@@ -53,7 +54,7 @@ _MOST_TESTS_LISTED = 12
 def write_summary(
     result: SuiteResult, stream: TextIO, *, color: bool = False, width: int | None = None
 ) -> None:
-    """Write the summary to a text stream, as wide as its terminal, or 160 where there is none.
+    """Write the summary to a text stream, as wide as its terminal; where there is none nothing is cut.
 
     A character that the stream's encoding lacks is replaced. OSError and ValueError of the stream (a reader
     that went away) are the caller's.
@@ -68,9 +69,9 @@ def write_summary(
     stream.flush()
 
 
-def summary_text(result: SuiteResult, *, color: bool = False, width: int = WIDTH_WITHOUT_TERMINAL) -> str:
-    """The summary, ending with a newline."""
-    sheet = Sheet(width, color)
+def summary_text(result: SuiteResult, *, color: bool = False, width: int | None = None) -> str:
+    """The summary, ending with a newline, cut to lines of this width; None for a reader that has any width."""
+    sheet = Sheet(WIDTH_WITHOUT_TERMINAL if width is None else width, color, is_cut=width is not None)
     ran = any(test.total_requests for test in result)
     sections: list[tuple[str, list[str]]] = [
         ("", _run_lines(result, sheet)),
@@ -95,13 +96,14 @@ def summary_text(result: SuiteResult, *, color: bool = False, width: int = WIDTH
     return "\n\n".join(blocks) + "\n"
 
 
-def _terminal_width(stream: TextIO) -> int:
+def _terminal_width(stream: TextIO) -> int | None:
+    """None where there is no terminal."""
     try:
         if stream.isatty():
             return max(os.get_terminal_size(stream.fileno()).columns, 40)
     except (OSError, ValueError):
         pass
-    return WIDTH_WITHOUT_TERMINAL
+    return None
 
 
 def _item(text: str, sheet: Sheet, style: str = "") -> list[str]:
@@ -112,7 +114,7 @@ def _run_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
     document = result.document
     environment: Mapping[str, Any] = document.get("environment") or {}
     lines = [
-        sheet.paint(cut(printable(document["test_suite"]), sheet.width), "bold"),
+        sheet.paint(sheet.cut(printable(document["test_suite"])), "bold"),
         *sheet.sentence(
             _joined(document.get("base_url"), _when(document.get("timestamp")), _seconds(result))
         ),
@@ -125,8 +127,8 @@ def _run_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
     tests = list(result)[:_MOST_TESTS_LISTED]
     labels = min(max((len(printable(test.key)) for test in tests), default=0), sheet.width // 3)
     for test in tests:
-        name = pad(cut_middle(printable(test.key), labels), labels)
-        lines.append(cut(f"  {name}  {printable(_plan(test))}", sheet.width))
+        name = pad(sheet.cut_middle(printable(test.key), labels), labels)
+        lines.append(sheet.cut(f"  {name}  {printable(_plan(test))}"))
     if len(result.results) > len(tests):
         more = len(result.results) - len(tests)
         lines.append(f"  and {more} test{'' if more == 1 else 's'} more")

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from perfcore.metrics.test_result import SuiteResult, TestResult
 from perfcore.report.latency_bars import MOST_BARS, Bar, bar, common_bounds, merged, sparkline
 from perfcore.report.printable import printable
-from perfcore.report.sheet import Cell, Column, Sheet, cut, cut_middle, pad
+from perfcore.report.sheet import Cell, Column, Sheet, cut_middle, pad
 from perfcore.units import format_bytes, format_duration, format_ms
 
 NOTHING = "–"
@@ -189,8 +189,8 @@ def status_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
     lines = []
     for name, statuses in entries:
         shown = [f"{status} × {count:,}" for status, count in statuses.items()]
-        label = pad(cut_middle(name, width), width)
-        lines.append(cut(f"  {label}  {'   '.join(shown)}", sheet.width))
+        label = pad(sheet.cut_middle(name, width), width)
+        lines.append(sheet.cut(f"  {label}  {'   '.join(shown)}"))
     return lines
 
 
@@ -223,26 +223,24 @@ def error_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
         kinds = max(len(printable(kind)) for kind, _, _ in shown)
         keys = min(max(len(printable(test.key)) for _, _, test in shown), sheet.width // 5)
         for kind, count, test in shown:
-            key = pad(cut_middle(printable(test.key), keys), keys)
+            key = pad(sheet.cut_middle(printable(test.key), keys), keys)
             start = f"    {count:>{counts},}  {pad(printable(kind), kinds)}  {key}"
-            example = _example(test, kind, max(sheet.width - cell_len(start), _SHORTEST_REQUEST))
-            example = cut(f"  {example}".rstrip(), sheet.width - cell_len(start))
-            lines.append(sheet.paint(cut(start, sheet.width).rstrip(), "red") + sheet.paint(example, "dim"))
+            room = sheet.width - cell_len(start)
+            example = sheet.cut(f"  {_example(test, kind, room, sheet)}".rstrip(), room)
+            lines.append(sheet.paint(sheet.cut(start).rstrip(), "red") + sheet.paint(example, "dim"))
         if len(group) > len(shown):
             lines.append(f"    and {len(group) - len(shown)} kinds more, all of them in results.json")
     return lines
 
 
-def _example(test: TestResult, kind: str, room: int) -> str:
+def _example(test: TestResult, kind: str, room: int, sheet: Sheet) -> str:
     """`CAUSE  at 17ms  GET URL → 503  BODY`: what matters most first, the URL cut to leave room for the rest."""
     for failure in test.document.get("failures") or []:
         samples = failure.get("samples") or []
         if failure.get("kind") == kind and samples:
             sample = samples[0]
-            request = cut_middle(
-                printable(sample.get("request") or ""),
-                min(max(room // 2, _SHORTEST_REQUEST), _LONGEST_REQUEST),
-            )
+            half = min(max(room // 2, _SHORTEST_REQUEST), _LONGEST_REQUEST)
+            request = sheet.cut_middle(printable(sample.get("request") or ""), half)
             status = f" → {sample['status']}" if sample.get("status") else ""
             body = " ".join(str(sample.get("body") or "").split())
             parts = (sample.get("detail") or "", f"at {_instant(sample.get('at_s'))}", request + status, body)
@@ -297,6 +295,6 @@ def _spark_lines(tests: Sequence[TestResult], sheet: Sheet) -> list[str]:
     lines = [sheet.paint(f"  {' ' * width}  {title}", "dim")]
     for name, test in zip(names, tests, strict=True):
         counts = [entry.requests for entry in merged(test.document.get("histogram"), bounds)]
-        label = pad(cut_middle(name, width), width)
+        label = pad(sheet.cut_middle(name, width), width)
         lines.append(f"  {label}  {sheet.paint(sparkline(counts), 'cyan')}")
     return lines

@@ -79,7 +79,8 @@ class UnsavedRun:
         if trial is None:
             trial = self._new_hidden_file(RESULT_FILE, _TRIAL)
         else:
-            write_all(trial, _TRIAL)
+            os.posix_fallocate(trial, 0, len(_TRIAL))  # told at once, where a write may be told by fsync only
+            os.write(trial, _TRIAL)
         os.close(trial)
         self._make_hidden()
         self._remove_hidden()

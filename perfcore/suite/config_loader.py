@@ -7,31 +7,23 @@ stops early. The steps: text → plain data with places (yaml_document) → envi
 → `${…}` of everything but the request's texts settled → models (test_case, test_suite) → the request's `${…}` checked.
 """
 
+import gc
 import math
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from perfcore.errors import SuiteError
 from perfcore.suite.features import Lacks, nothing_lacks
+from perfcore.suite.found_mistakes import FoundMistakes, line_of
 from perfcore.suite.limits import Limits
 from perfcore.suite.load_arguments import check_arguments
 from perfcore.suite.masker import Masker
 from perfcore.suite.merging import Origins, merge_defaults, merge_environment
-from perfcore.suite.mistakes import (
-    MOST_TOLD,
-    KeyPath,
-    Mistake,
-    ModelError,
-    listed,
-    more_mistakes,
-    shown,
-    suggestion,
-    told,
-)
+from perfcore.suite.mistakes import KeyPath, Mistake, ModelError, listed, shown, suggestion
+from perfcore.suite.model import make_model
 from perfcore.suite.request_check import REQUEST_KEYS, request_mistakes, variable_mistakes
 from perfcore.suite.secret_values import name_mistakes, written_secrets
 from perfcore.suite.suite_source import bounded, read_path, read_standard_input
@@ -41,12 +33,13 @@ from perfcore.suite.text_template import Scope, TemplateError
 from perfcore.suite.yaml_document import (
     CHARACTERS_A_VALUE,
     Document,
-    Place,
     UnreadableError,
     place_after,
     read_yaml,
 )
 
+# Each costs some forty microseconds to check, and a good deal more to run.
+MOST_TESTS = 10_000
 # What the keys of `defaults` come to under all tests, and all texts with their variables: a few lines could ask
 # for gigabytes.
 _MOST_VALUES_OF_DEFAULTS = 200_000
@@ -79,6 +72,31 @@ def load_suite(
     place of the process's standard input. `lacks` tells what the transport that will carry the suite cannot do.
     """
     check_arguments(source, env, variables, tags)
+    with _without_collector():
+        return _load(source, env, variables, tags, environ, stdin, lacks)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Without the search for circles: there are none, and it looks at all that was read again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _load(
+    source: str | Path,
+    env: str | None,
+    variables: Mapping[str, str] | None,
+    tags: Mapping[str, str] | None,
+    environ: Mapping[str, str] | None,
+    stdin: bytes | None,
+    lacks: Lacks,
+) -> TestSuite:
     is_stdin = str(source) == "-"
     label = "stdin" if is_stdin else str(source)
     content = read_path(Path(source)) if not is_stdin else read_standard_input() if stdin is None else stdin
@@ -87,7 +105,7 @@ def load_suite(
         document = read_yaml(text)
     except UnreadableError as error:
         path = error.mistake.path[1:] if error.mistake.path[:1] == (_TOP,) else error.mistake.path
-        raise SuiteError([_line(label, error.place, Mistake(path, error.mistake.text))]) from None
+        raise SuiteError([line_of(label, error.place, Mistake(path, error.mistake.text))]) from None
     loader = _Loader(label, document, Path() if is_stdin else Path(source).parent, lacks)
     environment = dict(os.environ if environ is None else environ)
     return loader.load(
@@ -101,7 +119,7 @@ def _text_of_source(label: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         place = place_after(error.object[: error.start].decode())
         mistake = Mistake((), "is not UTF-8 text; a suite file is YAML")
-        raise SuiteError([_line(label, place, mistake)]) from None
+        raise SuiteError([line_of(label, place, mistake)]) from None
     if "\0" in text:
         raise SuiteError([f"{label}: is a binary file; a suite file is YAML"])
     if not text.strip():
@@ -109,26 +127,15 @@ def _text_of_source(label: str, content: bytes) -> str:
     return text
 
 
-def _line(label: str, place: Place, mistake: Mistake) -> str:
-    return told(f"{label}:{place.line}:{place.column}", mistake)
-
-
 class _Loader:
     """One load: the document, what was merged from where, and the mistakes found so far."""
 
     def __init__(self, label: str, document: Document, directory: Path, lacks: Lacks) -> None:
-        self._label = label
         self._document = document
         self._directory = directory
         self._lacks = lacks
         self._origins = Origins()
-        self._found: list[tuple[Place, Mistake]] = []
-        # Written key paths with a mistake already: nothing more is said about them or what is in them.
-        self._spoiled: set[KeyPath] = set()
-        for place, mistake in document.mistakes:
-            path = mistake.path[1:]
-            self._found.append((place, Mistake(path, mistake.text)))
-            self._spoiled.add(path)
+        self._found = FoundMistakes(label, document, self._origins, _TOP)
 
     def load(
         self,
@@ -142,7 +149,7 @@ class _Loader:
         self._check_environments(written, env)
         merged = merge_environment(written, env, self._origins)
         self._check_defaults(merged.get("defaults"))
-        self._check_size_of_defaults(merged)
+        self._check_size(merged)
         merged = merge_defaults(merged, self._origins)
         self._check_attribute_names(merged)
         if isinstance(merged.get("tags", {}), dict):
@@ -155,16 +162,14 @@ class _Loader:
             directory=self._directory,
         )
         scope.most_made = _MOST_CHARACTERS
-        for mistake in variable_mistakes(scope):
-            self._add(mistake)
+        self._add_all(variable_mistakes(scope, self._found.is_beyond))
         settled = self._settle_suite(merged, scope)
         suite = self._make(settled, scope, source)
         self._check_requests(settled, scope)
         # Last: compiling the requests has read every file that they take.
-        for mistake in name_mistakes(settled, scope):
-            self._add(mistake)
+        self._add_all(name_mistakes(settled, scope))
         if self._found or suite is None:
-            raise SuiteError(self._lines(Masker(written_secrets(merged, scope))))
+            raise SuiteError(self._found.lines(Masker(written_secrets(merged, scope))))
         scope.most_made = math.inf
         return suite
 
@@ -172,21 +177,15 @@ class _Loader:
         data = self._document.data
         if not isinstance(data, dict) or _TOP not in data:
             first = f", not with {shown(next(iter(data)))}" if isinstance(data, dict) and data else ""
-            self._add(Mistake((), f"a suite file starts with the key {_TOP}{first}"))
-            raise SuiteError(self._lines())
+            self._refuse((), f"a suite file starts with the key {_TOP}{first}")
         for key in data:
             if key != _TOP:
                 place = self._document.place_of((key,))
-                self._found.append((place, Mistake((), f"unknown key {shown(key)} beside {_TOP}")))
+                self._found.add_at(place, Mistake((), f"unknown key {shown(key)} beside {_TOP}"))
         suite = data[_TOP]
         if not isinstance(suite, dict):
-            self._add(
-                Mistake(
-                    (_TOP,),
-                    f"{shown(suite)} is not a mapping; write name: …, base_url: … and tests: under it",
-                )
-            )
-            raise SuiteError(self._lines())
+            text = f"{shown(suite)} is not a mapping; write name: …, base_url: … and tests: under it"
+            self._refuse((_TOP,), text)
         for path, spelling in self._document.spellings.items():
             if path[0] == _TOP and _wants_text(path[1:]):
                 _replace(suite, path[1:], spelling)
@@ -196,24 +195,28 @@ class _Loader:
         environments = suite.get("environments")
         if environments is not None and not isinstance(environments, dict):
             text = f"{shown(environments)} is not a mapping of names to the keys that differ"
-            self._add(Mistake(("environments",), text))
+            self._found.add(Mistake(("environments",), text))
             environments = None
         known = {*TestSuite.yaml_keys(), "defaults"} - {*_NOT_IN_ENVIRONMENT}
         for name, keys in (environments or {}).items():
             if not isinstance(keys, dict):
-                self._add(
+                self._found.add(
                     Mistake(("environments", name), f"{shown(keys)} is not a mapping; write base_url: …")
                 )
                 continue
             for key in keys:
                 if key in _NOT_IN_ENVIRONMENT:
-                    self._add(Mistake(("environments", name, key), "cannot differ between environments"))
+                    self._found.add(
+                        Mistake(("environments", name, key), "cannot differ between environments")
+                    )
                 elif key not in known and name != env:
-                    self._add(Mistake(("environments", name, key), TestSuite.unknown_key(key)))
+                    self._found.add(Mistake(("environments", name, key), TestSuite.unknown_key(key)))
                 elif key == "defaults" and isinstance(keys[key], dict):
                     unknown = [entry for entry in keys[key] if entry not in TestCase.yaml_keys()]
                     for entry in unknown:
-                        self._add(Mistake(("environments", name, key, entry), TestCase.unknown_key(entry)))
+                        self._found.add(
+                            Mistake(("environments", name, key, entry), TestCase.unknown_key(entry))
+                        )
         if env is not None and env not in (environments or {}):
             choices = listed(environments or {})
             way_out = (
@@ -221,33 +224,42 @@ class _Loader:
                 if choices
                 else "the suite has none"
             )
-            self._add(Mistake(("environments",), f"there is no environment {shown(env)}; {way_out}"))
+            self._found.add(Mistake(("environments",), f"there is no environment {shown(env)}; {way_out}"))
 
     def _check_defaults(self, defaults: object) -> None:
         if isinstance(defaults, dict):
             if "name" in defaults:
-                self._add(Mistake(("defaults", "name"), "every test has a name of its own"))
+                self._found.add(Mistake(("defaults", "name"), "every test has a name of its own"))
         elif defaults is not None:
-            self._add(Mistake(("defaults",), f"{shown(defaults)} is not a mapping; write the keys of a test"))
+            self._found.add(
+                Mistake(("defaults",), f"{shown(defaults)} is not a mapping; write the keys of a test")
+            )
 
-    def _check_size_of_defaults(self, suite: dict[str, Any]) -> None:
+    def _check_size(self, suite: dict[str, Any]) -> None:
+        """Raises SuiteError for more tests than are taken, or for defaults that come to too much under them."""
         defaults, tests = suite.get("defaults"), suite.get("tests")
-        count = _count_values(defaults) * (len(tests) if isinstance(tests, list) else 0)
-        if count > _MOST_VALUES_OF_DEFAULTS:
-            text = f"come to more than {_MOST_VALUES_OF_DEFAULTS:,} values under {len(tests or ()):,} tests"
-            self._add(Mistake(("defaults",), text))
-            raise SuiteError(self._lines())
+        number = len(tests) if isinstance(tests, list) else 0
+        if number > MOST_TESTS:
+            self._refuse(("tests",), f"{number:,} tests are more than a suite may have, {MOST_TESTS:,}")
+        if _count_values(defaults) * number > _MOST_VALUES_OF_DEFAULTS:
+            text = f"come to more than {_MOST_VALUES_OF_DEFAULTS:,} values under {number:,} tests"
+            self._refuse(("defaults",), text)
+
+    def _refuse(self, path: KeyPath, text: str) -> NoReturn:
+        """Raises SuiteError with this mistake and those found before it."""
+        self._found.add(Mistake(path, text))
+        raise SuiteError(self._found.lines())
 
     def _check_attribute_names(self, suite: dict[str, Any]) -> None:
         """The models take their Python names as well; in a file those are unknown keys."""
         limits, tests = suite.get("limits"), suite.get("tests")
         for key in Limits.attribute_names().intersection(limits if isinstance(limits, dict) else ()):
-            self._add(Mistake(("limits", key), Limits.unknown_key(key)))
-        for index, test in enumerate(tests if isinstance(tests, list) else ()):
+            self._found.add(Mistake(("limits", key), Limits.unknown_key(key)))
+        for index, test in self._looked_at(tests):
             expect = test.get("expect") if isinstance(test, dict) else None
             for model, data, path in ((TestCase, test, ()), (Expectation, expect, ("expect",))):
                 for key in model.attribute_names().intersection(data if isinstance(data, dict) else ()):
-                    self._add(Mistake(("tests", index, *path, key), model.unknown_key(key)))
+                    self._found.add(Mistake(("tests", index, *path, key), model.unknown_key(key)))
 
     def _settle_suite(self, suite: dict[str, Any], scope: Scope) -> dict[str, Any]:
         """Replaces every `${…}` that does not belong to a request by its value."""
@@ -257,10 +269,10 @@ class _Loader:
                 settled[key] = self._settle(value, (key,), scope)
         tests = suite.get("tests")
         if isinstance(tests, list):
-            settled["tests"] = [
-                self._settle_test(test, ("tests", index), scope) if isinstance(test, dict) else test
-                for index, test in enumerate(tests)
-            ]
+            settled["tests"] = [*tests]
+            for index, test in self._looked_at(tests):
+                if isinstance(test, dict):
+                    settled["tests"][index] = self._settle_test(test, ("tests", index), scope)
         return settled
 
     def _settle_test(self, test: dict[str, Any], path: KeyPath, scope: Scope) -> dict[str, Any]:
@@ -297,8 +309,8 @@ class _Loader:
             except TemplateError as error:
                 for text, names in error.problems:
                     if not names:
-                        self._add(Mistake(path, text))
-                self._spoiled.add(self._origins.of(path))
+                        self._found.add(Mistake(path, text))
+                self._found.spoil(path)
         elif isinstance(value, dict):
             return {key: self._settle(entry, (*path, key), scope) for key, entry in value.items()}
         elif isinstance(value, list):
@@ -306,39 +318,49 @@ class _Loader:
         return value
 
     def _make(self, data: dict[str, Any], scope: Scope, source: Path | None) -> TestSuite | None:
+        """The suite, unless it is wrong. Its tests are made one by one, so that this ends where mistakes are enough."""
+        tests = data.get("tests")
+        are_wrong = False
+        if isinstance(tests, list) and tests:
+            cases = list(self._made_tests(tests))
+            are_wrong = len(cases) < len(tests)
+            if are_wrong:
+                self._add_all(TestSuite.combinations(data))
+            # The other keys of the suite are looked at as well, with a test in place of those that are wrong.
+            data = {**data, "tests": [TestCase(name="A", endpoint="/")] if are_wrong else cases}
         try:
-            return TestSuite.loaded(data, scope, source)
+            suite = TestSuite.loaded(data, scope, source)
         except ModelError as error:
-            for mistake in error.found:
-                self._add(mistake)
+            self._add_all(error.found)
             return None
+        return None if are_wrong else suite
+
+    def _made_tests(self, tests: list[Any]) -> Iterator[TestCase]:
+        for index, test in self._looked_at(tests):
+            try:
+                yield make_model(TestCase, test)
+            except ModelError as error:
+                self._add_all(mistake.under(("tests", index)) for mistake in error.found)
+            except ValueError as error:
+                self._found.add(Mistake(("tests", index), str(error)))
 
     def _check_requests(self, data: dict[str, Any], scope: Scope) -> None:
-        tests = data.get("tests")
-        base_url = data.get("base_url")
-        for index, test in enumerate(tests if isinstance(tests, list) else ()):
+        base_url = str(data.get("base_url") or "")
+        for index, test in self._looked_at(data.get("tests")):
             if isinstance(test, dict):
-                for mistake in request_mistakes(test, str(base_url or ""), scope, self._lacks):
-                    self._add(mistake.under(("tests", index)))
+                mistakes = request_mistakes(test, base_url, scope, self._lacks)
+                self._add_all(mistake.under(("tests", index)) for mistake in mistakes)
 
-    def _add(self, mistake: Mistake) -> None:
-        """Keeps a mistake about merged data, told where it was written."""
-        path = self._origins.of(mistake.path)
-        if any(path[:length] in self._spoiled for length in range(1, len(path) + 1)):
-            return
-        place = self._document.place_of((_TOP, *path))
-        self._found.append((place, Mistake(path, mistake.text)))
+    def _looked_at(self, tests: object) -> Iterator[tuple[int, Any]]:
+        """The tests with their numbers, up to where no mistake would be told any more."""
+        for index, test in enumerate(tests if isinstance(tests, list) else ()):
+            if self._found.is_beyond(("tests", index)):
+                return
+            yield index, test
 
-    def _lines(self, masker: Masker | None = None) -> list[str]:
-        """Each mistake once, by place, without secrets; of very many the first ones, and how many more there are."""
-        found = list(dict.fromkeys(sorted(self._found, key=itemgetter(0))))
-        lines = []
-        for place, (path, text) in found[:MOST_TOLD]:
-            lines.append(_line(self._label, place, Mistake(path, masker.text(text) if masker else text)))
-        if len(found) > MOST_TOLD:
-            text = f"… and {more_mistakes(len(found) - MOST_TOLD)} from here on"
-            lines.append(_line(self._label, found[MOST_TOLD][0], Mistake((), text)))
-        return list(dict.fromkeys(lines))
+    def _add_all(self, mistakes: Iterable[Mistake]) -> None:
+        for mistake in mistakes:
+            self._found.add(mistake)
 
 
 def _count_values(value: object) -> int:

@@ -18,6 +18,8 @@ _ESCAPE = re.compile(
     r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});",
     re.DOTALL,
 )
+# Without one of these there is no escape; the alternatives above are tried at every character.
+_MARK = re.compile(r"[%\\&]")
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "0": "\0"}
 
 
@@ -45,6 +47,8 @@ def decodings(text: str) -> Iterator[DecodedText]:
 
 
 def _decoded_once(before: DecodedText) -> DecodedText | None:
+    if not _MARK.search(before.text):
+        return None
     pieces: list[str] = []
     starts: list[int] = []
     position = 0

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import PlainValidator, WithJsonSchema
 
@@ -29,6 +29,7 @@ _MOST_USERS = 1_000_000
 _LONGEST_NUMBER_TEXT = 40
 
 _REFERENCE = r"\$\{"
+_NEGATIVE = re.compile(rf"\s*-[0-9]{{1,{_LONGEST_NUMBER_TEXT}}}\s*")
 _PLAIN_NUMBER = re.compile(r"[0-9]{0,20}\.?[0-9]{1,20}")
 _DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [
@@ -68,15 +69,23 @@ _PERCENTILES_SCHEMA = {
 }
 
 
-def read_duration(value: object) -> float:
-    """Seconds, 0 or more."""
-    message = f"{shown(value)} is not a duration; write 30 (seconds), 30s, 500ms, 1m30s or 1h"
+NumberT = TypeVar("NumberT", int, float)
+
+
+def read_number(value: object, parse: Callable[[object], NumberT], message: str) -> NumberT:
+    """What `parse` makes of a number with a unit; ValueError with the message when it cannot, or the text is long."""
     if isinstance(value, str) and len(value) > _LONGEST_NUMBER_TEXT:
         raise ValueError(message)
     try:
-        seconds = parse_duration(value)
+        return parse(value)
     except (ValueError, OverflowError):
         raise ValueError(message) from None
+
+
+def read_duration(value: object) -> float:
+    """Seconds, 0 or more."""
+    message = f"{shown(value)} is not a duration; write 30 (seconds), 30s, 500ms, 1m30s or 1h"
+    seconds = read_number(value, parse_duration, message)
     if seconds > _LONGEST_S:
         raise ValueError(f"{shown(value)} is longer than a year")
     return seconds
@@ -98,14 +107,9 @@ def read_timeout(value: object) -> float:
 
 def read_count(value: object, highest: int = _HIGHEST_COUNT) -> int:
     message = f"{shown(value)} is not a count; write a whole number such as 200, 10k or 1M"
-    if isinstance(value, str) and len(value) > _LONGEST_NUMBER_TEXT:
-        raise ValueError(message)
-    if isinstance(value, str) and re.fullmatch(r"\s*-[0-9]+\s*", value):
+    if isinstance(value, str) and _NEGATIVE.fullmatch(value):
         value = int(value)
-    try:
-        count = parse_count(value)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
+    count = read_number(value, parse_count, message)
     if count < 1:
         raise ValueError(f"{count} is not a count greater than 0" if count > -(10**12) else message)
     if count > highest:

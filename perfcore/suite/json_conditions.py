@@ -4,19 +4,22 @@ Values are compared as JSON: 7 equals 7.0, but true never equals 1.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, ClassVar
 
 from perfcore.suite.bounded_match import SearchTooLongError, is_found, is_found_by_iregexp, read_pattern
-from perfcore.suite.mistakes import Mistake, ModelError, shown
+from perfcore.suite.mistakes import KeyPath, Mistake, ModelError, listed, path_text, shown
 from perfcore.suite.secret_names import MASK, looks_secret
 
 # A path such as $..*..* finds more values than the body has letters.
 _MOST_MATCHES = 100_000
 _LONGEST_PATH = 2_000
+# Compiling takes some fifty microseconds: of more paths, those that cannot be wrong are left to their first use.
+_MOST_COMPILED_EARLY = 1_000
+_PLAIN_PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]{0,99}|\[(0|[1-9][0-9]{0,14})\]){1,15}")
 _LONGEST_LENGTH = 10**12
 _NUMBER = re.compile(r"[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,4})?")
 
@@ -53,13 +56,14 @@ class JsonCheck:
 
     path: str
     wanted: Any
-    query: Any  # a compiled jsonpath_rfc9535 query; the package has no types
     conditions: Mapping[str, Any]
 
     def broken_by(self, document: object) -> str | None:
         """One line about the first value that does not meet the conditions, or None when all do."""
         try:
-            values = [node.value for node in islice(self.query.finditer(document), _MOST_MATCHES + 1)]
+            values = [
+                node.value for node in islice(_compiled(self.path).finditer(document), _MOST_MATCHES + 1)
+            ]
         except SearchTooLongError as error:
             return f"{self.path}: {error}"
         except (_path_error(), RecursionError, ValueError, TypeError) as error:
@@ -81,13 +85,43 @@ class JsonCheck:
         for value in values:
             for name, operand in self.conditions.items():
                 expected = _unmet(name, operand, value)
+                if expected and name == "equals":
+                    return self._difference(value, operand)
                 if expected:
                     return f"{self.path} is {self._shown(value)}, expected {expected}"
         return None
 
-    def _shown(self, value: object) -> str:
+    def _difference(self, value: Any, wanted: Any, inner: KeyPath = ()) -> str:
+        """Where a value first differs from the one that it must equal, and how."""
+        steps = path_text(inner)
+        path = self.path + (f".{steps}" if steps and not steps.startswith("[") else steps)
+        if isinstance(value, dict) and isinstance(wanted, dict) and value.keys() != wanted.keys():
+            if not wanted:
+                told = f"{path} is a mapping of {_counted(value, 'key')}, expected an empty one"
+                return f"{told}; {{exists: true}} takes any value"
+            lacking = [key for key in wanted if key not in value]
+            surplus = [key for key in value if key not in wanted]
+            return (
+                f"{path} lacks the key {shown(lacking[0])}"
+                if lacking
+                else f"{path} has the key {shown(surplus[0])}, expected none but {listed(wanted, most=5)}"
+            )
+        if isinstance(value, list) and isinstance(wanted, list | tuple) and len(value) != len(wanted):
+            return f"{path} is a list of {_counted(value, 'element')}, expected {len(wanted):,}"
+        if isinstance(value, dict) and isinstance(wanted, dict):
+            pairs = [(key, value[key], wanted[key]) for key in wanted]
+        elif isinstance(value, list) and isinstance(wanted, list | tuple):
+            pairs = list(zip(range(len(value)), value, wanted, strict=True))
+        else:
+            told = shown(wanted) if wanted != {} else "an empty mapping; {exists: true} takes any value"
+            return f"{path} is {self._shown(value, inner)}, expected {told}"
+        key, found, expected = next(pair for pair in pairs if not same_json(pair[1], pair[2]))
+        return self._difference(found, expected, (*inner, key))
+
+    def _shown(self, value: object, inner: KeyPath = ()) -> str:
         last_name = re.split(r"[.\[\]'\"]+", self.path.strip(".[]'\""))[-1]
-        return MASK if looks_secret(last_name) else shown(value)
+        names = [last_name, *(part for part in inner if isinstance(part, str))]
+        return MASK if any(map(looks_secret, names)) else shown(value)
 
     def _expected_text(self) -> str:
         wanted = self.conditions.get("equals", None)
@@ -96,10 +130,11 @@ class JsonCheck:
 
 def read_json_check(path: str, wanted: object) -> JsonCheck:
     """Raises ValueError for a wrong path, ModelError for wrong conditions."""
-    query = _compile_path(path)
+    if _compiled.cache_info().currsize < _MOST_COMPILED_EARLY or not _PLAIN_PATH.fullmatch(path):
+        _compiled(path)
     if isinstance(wanted, Mapping) and wanted and all(key in CONDITIONS for key in wanted):
-        return JsonCheck(path, wanted, query, _read_conditions(wanted))
-    return JsonCheck(path, wanted, query, {"equals": wanted})
+        return JsonCheck(path, wanted, _read_conditions(wanted))
+    return JsonCheck(path, wanted, {"equals": wanted})
 
 
 def _path_error() -> type[Exception]:
@@ -137,7 +172,9 @@ def _path_environment() -> Any:
     return environment
 
 
-def _compile_path(path: str) -> object:
+@lru_cache(maxsize=16_384)
+def _compiled(path: str) -> Any:
+    """A query of jsonpath_rfc9535, which has no types. Kept: many tests look for the same."""
     if len(path) > _LONGEST_PATH:
         raise ValueError(f"{shown(path)} is a JSONPath of more than {_LONGEST_PATH:,} characters")
     try:
@@ -219,6 +256,10 @@ _MEETS: dict[str, Callable[[Any, Any], bool]] = {
     "matches": lambda value, pattern: isinstance(value, str) and is_found(pattern, value),
     "length": lambda value, length: isinstance(value, str | list | dict) and len(value) == length,
 }
+
+
+def _counted(values: Sized, noun: str) -> str:
+    return f"{len(values):,} {noun}{'' if len(values) == 1 else 's'}"
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from perfcore.suite.field_types import PositiveDuration, UserCount, read_user_count
+from perfcore.suite.field_types import PositiveDuration, UserCount, read_number, read_user_count
 from perfcore.suite.mistakes import Mistake, shown
 from perfcore.suite.model import SuiteModel
 from perfcore.units import parse_rate
@@ -21,12 +21,7 @@ _NUMBER = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
 def read_positive_rate(value: object) -> float:
     """Events per second, above 0."""
     message = f"{shown(value)} is not a rate greater than 0; write 500/s, 30/m or 2k/s"
-    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
-        raise ValueError(message)
-    try:
-        rate = parse_rate(value)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
+    rate = read_number(value, parse_rate, message)
     if rate <= 0:
         raise ValueError(message)
     return rate

@@ -4,7 +4,7 @@ Works on plain data by the keys of the file. `origins` tells for each key path o
 written, so that a mistake in `defaults` is told at `defaults`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perfcore.suite.mistakes import KeyPath
@@ -28,6 +28,11 @@ class Origins:
 
     def record(self, merged: KeyPath, written: KeyPath) -> None:
         self._moved[merged] = self.of(written)
+
+    def record_all(self, moves: Iterable[tuple[KeyPath, KeyPath]]) -> None:
+        """Records them at once: none of the places that they come from is the result of another of them."""
+        written = [(merged, self.of(source)) for merged, source in moves if merged != source]
+        self._moved.update(written)
 
     def of(self, path: KeyPath) -> KeyPath:
         for length in range(len(path), 0, -1):
@@ -106,9 +111,7 @@ def merge_test(
         if key not in merged:
             merged[key] = value
             moves.append(((*into, key), (*near_path, key)))
-    written = [(target, origins.of(source)) for target, source in moves]
-    for target, source in written:
-        origins.record(target, source)
+    origins.record_all(moves)
     return merged
 
 

@@ -5,11 +5,12 @@ inside another one: the inner key paths are then put under the outer key. pydant
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from perfcore.suite.mistakes import Mistake, ModelError, shown, suggestion
+from perfcore.suite.mistakes import MOST_TOLD, Mistake, ModelError, shown, suggestion
 
 # Up to so many keys an unknown one is answered with the list of them.
 _LISTED_KEYS = 10
@@ -46,18 +47,20 @@ class SuiteModel(BaseModel):
         return f"{cls.__name__} {shown(name)}" if isinstance(name, str) else cls.__name__
 
     @classmethod
+    @cache
     def yaml_keys(cls) -> tuple[str, ...]:
         """The YAML keys, in the order in which they are documented."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 
     @classmethod
+    @cache
     def attribute_names(cls) -> frozenset[str]:
         """Names that the Python interface takes beside the YAML keys; no suite file may use them."""
         return frozenset(name for name, field in cls.model_fields.items() if field.alias not in (None, name))
 
     @classmethod
     def unknown_key(cls, key: str) -> str:
-        """What to say about a key that is none of these."""
+        """What to say about a key that is none of these; a suggestion takes some fifty microseconds."""
         if key in cls.not_yet:
             return f"{key!r} is not supported yet"
         hint = suggestion(key, cls.yaml_keys())
@@ -67,6 +70,7 @@ class SuiteModel(BaseModel):
 
 
 def _mistakes_of(error: ValidationError, model: type[SuiteModel]) -> Iterator[Mistake]:
+    unknown = 0
     for entry in error.errors(include_url=False):
         path, kind = entry["loc"], entry["type"]
         inner = entry.get("ctx", {}).get("error")
@@ -77,7 +81,12 @@ def _mistakes_of(error: ValidationError, model: type[SuiteModel]) -> Iterator[Mi
         elif kind == "missing":
             yield Mistake(path, "is missing")
         elif kind == "extra_forbidden":
-            yield Mistake(path, model.unknown_key(str(path[-1])))
+            # In their order, so no more of them are told with a suggestion than are told at all.
+            unknown += 1
+            key = str(path[-1])
+            yield Mistake(
+                path, model.unknown_key(key) if unknown <= MOST_TOLD else f"unknown key {shown(key)}"
+            )
         else:
             yield Mistake(path, f"{shown(entry['input'])} does not fit here: {entry['msg']}")
 

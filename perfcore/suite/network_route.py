@@ -99,11 +99,11 @@ def _ascii_host(name: str) -> str:
 
 def read_addresses(value: object) -> tuple[str, ...]:
     addresses = read_list(value, read_address)
-    found = [
-        Mistake((index,), f"{shown(address)} is given twice")
-        for index, address in enumerate(addresses)
-        if address in addresses[:index]
-    ]
+    found, seen = [], set[str]()
+    for index, address in enumerate(addresses):
+        if address in seen:
+            found.append(Mistake((index,), f"{shown(address)} is given twice"))
+        seen.add(address)
     if found:
         raise ModelError("", found)
     return addresses

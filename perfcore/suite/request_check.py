@@ -5,7 +5,7 @@ What lies in a variable is told once, at the variable.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,10 +31,15 @@ _SCOPE = re.compile(r"[A-Za-z0-9._*-]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
-def variable_mistakes(scope: Scope) -> Iterator[Mistake]:
-    """What is wrong with the variables themselves: names that nothing supplies, circles."""
+def variable_mistakes(
+    scope: Scope, is_skipped: Callable[[KeyPath], bool] = lambda path: False
+) -> Iterator[Mistake]:
+    """What is wrong with the variables themselves: names that nothing supplies, circles.
+
+    `is_skipped` tells by the key path of a variable that its mistakes are not wanted.
+    """
     for name in scope.variables:
-        if name in scope.given:
+        if name in scope.given or is_skipped(("variables", name)):
             continue
         try:
             scope.resolve(name, frozenset())

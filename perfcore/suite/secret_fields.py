@@ -14,6 +14,8 @@ _FIELDS = (
     re.compile(r"(?<![\w.%+-])(?P<name>[\w.%+-]{1,64})=(?P<value>[^&\s\"'<>]+)"),
     re.compile(r"<(?:\w{1,64}:)?(?P<name>[\w.-]{1,64})(?:\s[^<>]{0,256})?>(?P<value>[^<]+)"),
 )
+# Without one of these there is no field; most texts have none.
+_MARK = re.compile("[:=<]")
 _LIST_FIELD = re.compile(
     r'"(?P<name>[^"\\]{1,64})"\s*:\s*\[(?P<value>(?:[^"\]]|"(?:[^"\\]|\\.)*"?)*)', re.DOTALL
 )
@@ -22,6 +24,8 @@ _TEXT_IN_LIST = re.compile(r'"((?:[^"\\]|\\.)+)("|\\?$)', re.DOTALL)
 
 def secret_fields(text: str) -> Iterator[str]:
     """The values of such fields, as they stand in the text."""
+    if not _MARK.search(text):
+        return
     for pattern in _FIELDS:
         for match in pattern.finditer(text):
             if looks_secret(unquote_plus(match["name"])):
@@ -33,6 +37,8 @@ def secret_fields(text: str) -> Iterator[str]:
 
 def mask_fields(text: str) -> str:
     """The text with the values of such fields masked."""
+    if not _MARK.search(text):
+        return text
     for pattern in _FIELDS:
         text = pattern.sub(_masked, text)
     return _LIST_FIELD.sub(_masked_list, text)

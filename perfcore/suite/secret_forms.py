@@ -22,17 +22,20 @@ _WHITESPACE = re.compile(r"\s+")
 
 def folded(text: str) -> str:
     """The text in lower case, character for character: escapes, host names and messages change the case."""
+    if text.isascii():
+        return text.lower()
     return text.replace("İ", "i").lower().replace("ς", "σ")
 
 
 def plain_forms(value: str) -> Iterator[str]:
     """What the value looks like once all escapes of a text are undone."""
-    for text in (value, value.strip()):
+    for text in dict.fromkeys((value, value.strip())):
         for decoding in decodings(text):
             yield decoding.text
             # As a form writes spaces, and as a message shows what cannot be printed.
             yield decoding.text.replace(" ", "+")
-            yield "".join(char if char.isprintable() else "�" for char in decoding.text)
+            if not decoding.text.isprintable():
+                yield "".join(char if char.isprintable() else "�" for char in decoding.text)
     with suppress(UnicodeEncodeError):
         encoded = value.encode()
         yield encoded.hex()
@@ -55,9 +58,7 @@ def base64_forms(value: str) -> Iterator[str]:
         code = base64.b64encode(bytes(before) + encoded).decode().rstrip("=")
         # The characters at the ends hold bits of their neighbours as well.
         own = code[-(-8 * before // 6) : 8 * (before + len(encoded)) // 6]
-        for form in {own, code if before == 0 else own}:
+        for form in (own,) if before or own == code else (own, code):
             yield form
-            yield form.translate(_URL_SAFE)
-
-
-_URL_SAFE = str.maketrans("+/", "-_")
+            if "+" in form or "/" in form:
+                yield form.replace("+", "-").replace("/", "_")

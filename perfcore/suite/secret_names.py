@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from perfcore.suite.template_syntax import CallPart, NamePart, TemplateSyntaxError, parse
@@ -19,6 +20,8 @@ _SECRET_PART = re.compile(
     r"passw|passphrase|passcode|secret|token|api-?key|access-?key|private-?key|subscription-?key|credential|"
     r"signature|authoriz|authentic|cookie|session-?id|jwt|csrf|xsrf"
 )
+_NEXT_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NOT_IN_WORDS = re.compile(r"[^a-z0-9]+")
 _SECRET_WORD = re.compile(r"(^|-)(key|auth|sig|pwd|pass|pin|otp|sid|session|psk|hmac)$")
 
 _HARMLESS = """
@@ -36,10 +39,12 @@ URL_HEADERS = frozenset({"location", "origin", "referer"})
 SCHEMES = frozenset({"bearer", "basic", "token", "digest", "apikey", "negotiate", "key", "jwt"})
 
 
+# A file has few names, and each of them many times.
+@lru_cache(maxsize=4096)
 def looks_secret(name: str) -> bool:
     """Whether a field, parameter, variable or header of this name holds a secret: `X-Api-Key`, `accessToken`."""
-    separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
-    plain = re.sub(r"[^a-z0-9]+", "-", separated.lower()).strip("-")
+    separated = name if name.islower() else _NEXT_WORD.sub("-", name)
+    plain = _NOT_IN_WORDS.sub("-", separated.lower()).strip("-")
     return bool(_SECRET_PART.search(plain) or _SECRET_WORD.search(plain))
 
 

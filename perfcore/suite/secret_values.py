@@ -37,7 +37,7 @@ def scope_secrets(secrets: Iterable[str], scope: Scope) -> Iterator[str]:
         if scope.knows(name):
             yield from _variable_values(name, scope)
     for value in scope.variables.values():
-        yield from _secrets_of_variable("", value, scope)
+        yield from _secrets_of_variable(value, scope)
     yield from scope.used_files.values()
 
 
@@ -60,7 +60,7 @@ def request_secrets(data: Mapping[str, Any], scope: Scope) -> Iterator[str]:
             else:
                 yield from [value] if looks_secret(name) else text_secrets(value)
     if "json" in data:
-        yield from _secrets_of_json("", data["json"], scope)
+        yield from _secrets_of_json(data["json"], scope)
     auth = data.get("auth")
     if isinstance(auth, Mapping) and auth.get("type") == "basic":
         users, passwords = (_values(str(auth.get(key)), scope) for key in ("username", "password"))
@@ -166,13 +166,23 @@ def name_mistakes(suite: Mapping[str, Any], scope: Scope) -> Iterator[Mistake]:
         *_named_secrets(suite.get("secrets"), scope),
         *((value, f"what ${{file:{path}}} holds") for path, value in scope.used_files.items()),
     ]
+    by_start: dict[str, list[tuple[str, str]]] = {}
+    for value, what in secrets:
+        if len(value) >= SHORTEST_IN_NAME:
+            by_start.setdefault(value[:SHORTEST_IN_NAME], []).append((value, what))
     for path, name in names:
-        for value, what in secrets:
-            if isinstance(name, str) and len(value) >= SHORTEST_IN_NAME and value in name:
-                yield Mistake(
-                    path, f"holds {what}; a name is written everywhere, so it cannot hold a secret; rename it"
-                )
-                break
+        if by_start and isinstance(name, str) and (held := _first_held(name, by_start)):
+            text = f"holds {held}; a name is written everywhere, so it cannot hold a secret; rename it"
+            yield Mistake(path, text)
+
+
+def _first_held(name: str, by_start: Mapping[str, list[tuple[str, str]]]) -> str | None:
+    """What the first secret in the name is; secrets are given by how they start, for there may be thousands."""
+    for at in range(len(name) - SHORTEST_IN_NAME + 1):
+        for value, what in by_start.get(name[at : at + SHORTEST_IN_NAME], ()):
+            if name.startswith(value, at):
+                return what
+    return None
 
 
 def _named_secrets(names: object, scope: Scope) -> Iterator[tuple[str, str]]:
@@ -237,35 +247,38 @@ def _credentials(value: str, name: str) -> Iterator[str]:
                 yield password
 
 
-def _secrets_of_json(name: str, value: object, scope: Scope) -> Iterator[str]:
+def _named_values(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """The values inside of a value, each with the name that it stands under; those of a list under that of the list."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _named_values(str(key), entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _named_values(name, entry)
+    else:
+        yield name, value
+
+
+def _secrets_of_json(value: object, scope: Scope, name: str = "") -> Iterator[str]:
     """The secrets in a JSON body or a variable, whose texts are templates."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _secrets_of_json(str(key), entry, scope)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _secrets_of_json(name, entry, scope)
-    elif isinstance(value, str):
-        if looks_secret(name):
-            yield from _choices(value, scope)
-        for text in _values(value, scope):
-            yield from [text] if looks_secret(name) else text_secrets(text)
-    elif looks_secret(name):
-        yield from _texts_in(value)
+    for inner_name, inner in _named_values(name, value):
+        is_secret = looks_secret(inner_name)
+        if isinstance(inner, str):
+            if is_secret:
+                yield from _choices(inner, scope)
+            for text in _values(inner, scope):
+                yield from [text] if is_secret else text_secrets(text)
+        elif is_secret:
+            yield from _texts_in(inner)
 
 
-def _secrets_of_variable(name: str, value: object, scope: Scope) -> Iterator[str]:
+def _secrets_of_variable(value: object, scope: Scope) -> Iterator[str]:
     """The secrets under the names inside of a variable; what its texts become is looked at where they are used."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _secrets_of_variable(str(key), entry, scope)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _secrets_of_variable(name, entry, scope)
-    elif looks_secret(name):
-        yield from _secrets_of_json(name, value, scope)
-    elif isinstance(value, str):
-        yield from text_secrets(value)
+    for name, inner in _named_values("", value):
+        if looks_secret(name):
+            yield from _secrets_of_json(inner, scope, name)
+        elif isinstance(inner, str):
+            yield from text_secrets(inner)
 
 
 def _announced(name: str, value: object) -> Iterator[str]:

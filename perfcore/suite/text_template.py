@@ -147,6 +147,11 @@ class Scope:
         self.made += len(text)
         return Fixed(text)
 
+    def count_plain(self, text: str) -> None:
+        """Counts a text that is compiled to itself; raises TemplateError as `check_made` does."""
+        before, self.made = self.made, self.made + len(text)
+        self.check_made(before)
+
     def check_made(self, before: int) -> None:
         """Raises TemplateError when what was compiled since `made` was `before`, or in all, is too much."""
         if self.made - before > LARGEST_TEXT:
@@ -232,6 +237,15 @@ class Template:
 
     __slots__ = ("_pieces", "constant", "native", "prefix")
 
+    @classmethod
+    def plain(cls, text: str) -> "Template":
+        """Of a text without any `${…}`."""
+        template = cls.__new__(cls)
+        template._pieces = (text,)
+        template.constant = template.prefix = text
+        template.native = Fixed(text)
+        return template
+
     def __init__(self, pieces: Sequence[Native]) -> None:
         merged = _merged(pieces)
         self._pieces: tuple[str | Evaluate, ...] = merged
@@ -277,9 +291,8 @@ def compile_text(text: str, scope: Scope, dynamic: frozenset[str] = NO_DYNAMIC_N
     `dynamic` are the names that a user's extracted values or data may have; those are looked up there first.
     """
     if "$" not in text:
-        before, scope.made = scope.made, scope.made + len(text)
-        scope.check_made(before)
-        return Template([Fixed(text)])
+        scope.count_plain(text)
+        return Template.plain(text)
     try:
         parts = parse(text)
     except TemplateSyntaxError as error:

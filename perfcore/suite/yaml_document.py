@@ -7,7 +7,7 @@ plain scalars that became a number or boolean the spelling is kept, because wher
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
@@ -20,6 +20,7 @@ from yaml.events import (
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
+    StreamEndEvent,
 )
 
 from perfcore.suite.mistakes import KeyPath, Mistake, shown
@@ -125,7 +126,8 @@ class _Reader:
     """Builds the data from events, one call a node; the depth of calls is bounded by DEEPEST."""
 
     def __init__(self, text: str) -> None:
-        self._events: Iterator[Event] = yaml.parse(text, Loader=_Loader)
+        # One call an event; yaml.parse makes three.
+        self._next: Callable[[], Event] = _Loader(text).get_event
         self._document = Document()
         self._values = 0
         # Anchored values with the number of values in them; None while the anchored node is still being read.
@@ -133,19 +135,20 @@ class _Reader:
 
     def read(self) -> Document:
         found = False
-        for event in self._events:
+        while not isinstance(event := self._next(), StreamEndEvent):
             if isinstance(event, DocumentStartEvent):
                 if found:
                     self._stop(event, (), "starts a second document; a suite file holds one")
                 found = True
-                self._document.data = self._node(next(self._events), ())
+                self._document.data = self._node(self._next(), ())
         return self._document
 
     def _node(self, event: Event, path: KeyPath) -> object:
         self._count(event, path)
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
-        tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
+        # Every other event that begins a node has both.
+        tag, anchor = event.tag, event.anchor  # type: ignore[attr-defined]
         if tag is not None:
             self._mistake(event, path, f"the tag {shown(tag)} is not supported; remove it")
         if anchor is not None:
@@ -153,7 +156,9 @@ class _Reader:
         before = self._values
         value: object
         if isinstance(event, ScalarEvent):
-            self._count(event, path, len(event.value) // CHARACTERS_A_VALUE + event.value.count("${"))
+            text = event.value
+            if more := len(text) // CHARACTERS_A_VALUE + text.count("${"):
+                self._count(event, path, more)
             value = self._scalar(event, path)
         elif len(path) >= DEEPEST:
             self._stop(event, path[:3], f"is nested more than {DEEPEST} deep")
@@ -193,7 +198,7 @@ class _Reader:
 
     def _sequence(self, path: KeyPath) -> list[object]:
         items: list[object] = []
-        while not isinstance(event := next(self._events), SequenceEndEvent):
+        while not isinstance(event := self._next(), SequenceEndEvent):
             item_path = (*path, len(items))
             self._document.places[item_path] = _place(event)
             items.append(self._node(event, item_path))
@@ -202,7 +207,7 @@ class _Reader:
     def _mapping(self, path: KeyPath) -> dict[str, object]:
         mapping: dict[str, object] = {}
         merged: list[dict[str, object]] = []
-        while not isinstance(event := next(self._events), MappingEndEvent):
+        while not isinstance(event := self._next(), MappingEndEvent):
             if isinstance(event, ScalarEvent) and event.value == "<<" and not event.style:
                 merged += self._merge_key(event, path)
                 continue
@@ -210,11 +215,11 @@ class _Reader:
             key_path = (*path, key)
             if key not in mapping:
                 self._document.places[key_path] = _place(event)
-                mapping[key] = self._node(next(self._events), key_path)
+                mapping[key] = self._node(self._next(), key_path)
                 continue
             first = self._document.places[key_path].line
             self._mistake(event, key_path, f"is given twice, first on line {first}; remove one of them")
-            self._node(next(self._events), (*path, f"{key} (again)"))
+            self._node(self._next(), (*path, f"{key} (again)"))
         for source in merged:
             for key, value in source.items():
                 mapping.setdefault(key, value)
@@ -231,7 +236,7 @@ class _Reader:
 
     def _merge_key(self, event: Event, path: KeyPath) -> list[dict[str, object]]:
         """The mappings that `<<: *defaults` or `<<: [*one, *two]` brings in; own keys go over them."""
-        value = self._node(next(self._events), (*path, "<<"))
+        value = self._node(self._next(), (*path, "<<"))
         sources = value if isinstance(value, list) else [value]
         if not all(isinstance(source, dict) for source in sources):
             self._mistake(event, path, "<< merges mappings only, such as *defaults")

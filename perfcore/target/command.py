@@ -8,12 +8,14 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from perfcore.errors import ExitCode, PerfcoreError
+from perfcore.errors import ExitCode, PerfcoreError, UsageError
 
 _PR_SET_PDEATHSIG = 1
+_DEFAULT_HOST = "127.0.0.1"
+_DEFAULT_PORT = 8080
 
 # What `routes` answers, for --help; here, because importing that costs more than argparse.
 ROUTES_HELP: Mapping[str, str] = {
@@ -49,15 +51,12 @@ ROUTES_HELP: Mapping[str, str] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS", help="listen here (default: 127.0.0.1)"
-    )
+    parser.add_argument("--host", metavar="ADDRESS", help=f"listen here (default: {_DEFAULT_HOST})")
     parser.add_argument(
         "--port",
         type=_port,
-        default=8080,
         metavar="N",
-        help="listen on this port, 0 for any free one (default: 8080)",
+        help=f"listen on this port, 0 for any free one (default: {_DEFAULT_PORT})",
     )
     parser.add_argument(
         "--unix",
@@ -86,6 +85,15 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a port; write a number from 0 to 65535")
     return int(text)
+
+
+def check_combinations(options: argparse.Namespace, given: Collection[str]) -> None:
+    """Raises UsageError when one of the options `given` on the command line would have no effect."""
+    without_effect = [f"--{name}" for name in ("host", "port") if name in given]
+    if options.unix is not None and without_effect:
+        has = "has" if len(without_effect) == 1 else "have"
+        told = f"{' and '.join(without_effect)} {has} no effect with --unix"
+        raise UsageError(f"{told}, which listens on a unix socket in place of a port; give one of them")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -118,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"listening on {url}", flush=True)
 
     try:
-        serve(options.unix or (options.host, options.port), options.tls, options.ca_out, announce)
+        port = _DEFAULT_PORT if options.port is None else options.port
+        serve(options.unix or (options.host or _DEFAULT_HOST, port), options.tls, options.ca_out, announce)
     except BrokenPipeError:
         # Whoever was to read the address is gone, so nobody will ever connect. It also closes the moment
         # between the start of this process and _die_with_parent, in which a parent's death goes unseen.

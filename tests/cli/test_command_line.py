@@ -75,6 +75,8 @@ def suite(tmp_path: Path, server: socket.socket) -> Path:
         (["target", "--port", "http"], "'http' is not a port"),
         (["target", "--port", "-1"], "'-1' is not a port"),
         (["target", "surplus"], "unrecognized arguments: surplus"),
+        (["target", "--unix", "/tmp/s", "--port", "0"], "--port has no effect with --unix"),
+        (["target", "--port", "0", "--host", "::1", "--unix", "s"], "--host and --port have no effect with"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments: list[str], expected: str) -> None:

@@ -43,7 +43,7 @@ VALUES = {
     "ca_out": ("ca.pem", Path("ca.pem"), "other.pem", Path("other.pem")),
     "exit_with_parent": ("1", True, None, True),
 }
-DEFAULTS = {"var": [], "only": [], "tag": [], "host": "127.0.0.1", "port": 8080}
+DEFAULTS = {"var": [], "only": [], "tag": []}
 OPTIONS = [
     pytest.param(command, option, id=f"{command[0]} {option.flags[-1]}")
     for command, options in (

@@ -359,7 +359,7 @@ def test_a_stream_that_knows_ascii_alone_gets_ascii():
     assert "200 x 990" in text
 
 
-def test_the_width_is_that_of_the_terminal_and_160_without_one():
+def test_the_width_is_that_of_the_terminal_and_nothing_is_cut_without_one():
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 90, 0, 0))
     with os.fdopen(terminal, "w", encoding="utf-8") as stream, os.fdopen(main, "rb", buffering=0) as reader:
@@ -369,7 +369,19 @@ def test_the_width_is_that_of_the_terminal_and_160_without_one():
     assert len(shown) > 500
     to_file = io.StringIO()
     write_summary(suite_result(), to_file)
-    assert to_file.getvalue() == summary_text(suite_result(), width=160)
+    assert to_file.getvalue() == summary_text(suite_result())
+
+
+def test_a_file_has_the_whole_failure_and_every_name_however_long():
+    request, detail, key = f"GET http://h/{'x' * 500}", "cause " + "y" * 300, "k" * 200
+    sample = {"at_s": 1.0, "request": request, "status": 503, "detail": detail, "body": "b" * 300 + " end"}
+    test = failing_test() | {"failures": [{"kind": "timeout", "count": 3, "samples": [sample]}]}
+    to_file = io.StringIO()
+    write_summary(suite_result({key: test}), to_file)
+    line = line_of(to_file.getvalue(), "3  timeout")
+    assert line.endswith(f"  {key}  {detail}  at 1s  {request} → 503  {sample['body']}")
+    assert line_of(to_file.getvalue(), f"{key}  200 × 990")
+    assert "…" in summary_text(suite_result({key: test}), width=160)
 
 
 def test_a_reader_that_went_away_is_the_callers_to_judge():
