@@ -52,7 +52,7 @@ OWNERS = {
             "engine/curl_handle.py",
             "engine/curl_options.py",
             "engine/transfer_figures.py",
-            "engine/wire_client.py",
+            "engine/wire_connection.py",
             "engine/libcurl_features.py",
         ),
         "the two transports; the wire path has libcurl make its connections; what the installed libcurl can do",
@@ -74,7 +74,11 @@ OWNERS = {
         "the fast standard format, as `json` would be: bodies in suite/, results in report/, the schema as output",
     ),
     "rich": Owner("rich", ("report/",), "everything that is drawn on a terminal"),
-    "httptools": Owner("httptools", ("target/server.py",), "parses what clients send to the target"),
+    "httptools": Owner(
+        "httptools",
+        ("target/server.py", "engine/wire_reader.py"),
+        "parses what clients send to the target, and what servers answer on the wire path",
+    ),
     "trustme": Owner("trustme", ("target/certificate.py",), "makes the target's certificate; an extra"),
 }
 

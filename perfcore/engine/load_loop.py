@@ -185,11 +185,11 @@ class LoadLoop:
 
     def _cycle(self, load: CaseLoad) -> Cycle | None:
         """What the transport may go on with by itself: a test in which nothing happens between a user's requests."""
-        is_plain = load.constant is not None and load.immediate and not load.judges_more and not load.retries
+        is_plain = load.immediate and not load.judges_more and not load.retries
         if not is_plain or self._throttle is not None or not isinstance(self._recorder, SampleWriter):
             return None
         take = None if load.budget is None else load.budget.take
-        cycle = Cycle(load.accepted, load.iterations, take, self._recorder)
+        cycle = Cycle(load.accepted, load.iterations, take, self._recorder, load.source)
         cycle.end_ns = load.end_ns
         return cycle
 

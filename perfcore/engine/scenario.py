@@ -42,7 +42,10 @@ class UserContext:
 
 
 class Scenario:
-    """The requests of one test, in the order in which a user sends them."""
+    """The requests of one test, in the order in which a user sends them.
+
+    `url`, `headers` and `body` are what they are made of, evaluated in this order.
+    """
 
     def __init__(self, suite: TestSuite, case: TestCase, case_index: int, seed: int) -> None:
         self._case_index = case_index
@@ -52,9 +55,9 @@ class Scenario:
         body = compile_body(case, suite.scope, random.Random(f"{seed}:{case_index}:body"))
         for file in body.files:
             weakref.finalize(self, os.close, file.fd)
-        self._url = _compile_url(suite, case)
-        self._headers = _compile_headers(case, suite.scope, body.content_type)
-        self._body = body.content
+        self.url = _compile_url(suite, case)
+        self.headers = _compile_headers(case, suite.scope, body.content_type)
+        self.body = body.content
         self._credentials = _compile_credentials(case, suite.scope)
         self.constant = self._constant_request()
 
@@ -62,16 +65,20 @@ class Scenario:
         """The request of this user's current iteration."""
         if self.constant is not None:
             return self.constant
-        context = exchange.render_context
+        return self._render(self.context_of(exchange))
+
+    def context_of(self, exchange: Exchange) -> UserContext:
+        """What the templates of this user's current iteration are rendered with."""
+        context: UserContext | None = exchange.render_context
         if context is None:
             context = exchange.render_context = UserContext(
                 exchange.user, random.Random(f"{self._seed}:{self._case_index}:{exchange.user}")
             )
         context.iteration = exchange.iteration
-        return self._render(context)
+        return context
 
     def _constant_request(self) -> Request | None:
-        parts = (self._url, *self._headers, self._body, self._credentials)
+        parts = (self.url, *self.headers, self.body, self._credentials)
         if any(part is not None and part.render is not None for part in parts):
             return None
         return self._render(UserContext(0, random.Random(0)))
@@ -79,9 +86,9 @@ class Scenario:
     def _render(self, context: RenderContext) -> Request:
         return Request(
             self.settings,
-            self._url.value(context),
-            [line.value(context) for line in self._headers],
-            None if self._body is None else self._body.value(context),
+            self.url.value(context),
+            [line.value(context) for line in self.headers],
+            None if self.body is None else self.body.value(context),
             None if self._credentials is None else self._credentials.value(context),
         )
 

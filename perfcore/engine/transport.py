@@ -91,22 +91,29 @@ class Request:
 class Cycle:
     """What a transport may do of itself for a plain closed test, so that the loop is not asked for each request.
 
-    Such a test sends one constant request, again as soon as the answer has come, and looks at nothing but its status.
+    Such a test sends its next request as soon as an answer has come, and looks at nothing but its status. What it sends
+    is constant, or of `source`.
     When an answer's status is `accepted` and comes before `end_ns`, and `take` (of `total_iterations`) gives one more
     where there is such a budget, the transport may record the request into `recorder` and send the next. Otherwise, and
     for everything that is not a success, the exchange is handed back as ever, with its iteration, due and issued
     instants brought up to date. `iterations` bounds each user. `recognised` counts the answers that needed no parser.
     """
 
-    __slots__ = ("accepted", "end_ns", "iterations", "recognised", "recorder", "take")
+    __slots__ = ("accepted", "end_ns", "iterations", "recognised", "recorder", "source", "take")
 
     def __init__(
-        self, accepted: bytes, iterations: int, take: Callable[[], bool] | None, recorder: SampleWriter
+        self,
+        accepted: bytes,
+        iterations: int,
+        take: Callable[[], bool] | None,
+        recorder: SampleWriter,
+        source: Any,
     ) -> None:
         self.accepted = accepted
         self.iterations = iterations
         self.take = take
         self.recorder = recorder
+        self.source = source
         self.end_ns = 0
         self.recognised = 0
 

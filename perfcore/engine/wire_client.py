@@ -9,17 +9,18 @@ What is not obvious:
 
 import time
 
-import httptools
-import pycurl
-
 from perfcore.engine.poller import WRITE, Poller
 from perfcore.engine.rehearsal import rehearse
-from perfcore.engine.transport import Exchange, Request
-from perfcore.engine.wire_exchanges import WireExchanges
+from perfcore.engine.transport import Cycle, Exchange, Request
+from perfcore.engine.wire_connection import BROKEN
+from perfcore.engine.wire_exchanges import BUFFER_BYTES, WireExchanges
+from perfcore.engine.wire_reader import PARSER_ERRORS
+from perfcore.engine.wire_template import WireTemplate
 from perfcore.engine.wire_user import WireUser
 from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
 
 _CHUNK_END = b"0\r\n\r\n"
+_INTERIM = ord("1")  # the first digit of the status
 _clock_ns = time.monotonic_ns
 
 
@@ -69,13 +70,16 @@ class WireClient(WireExchanges):
         until_ns = now_ns + int(timeout_s * 1e9)
         while True:
             wake_ns = min(until_ns, self._wake_ns, connector.wake_ns)
-            self._handle(self._poller.wait(0.0 if completed else (wake_ns - now_ns) / 1e9), completed)
+            wait_s = 0.0 if completed or self._unread else (wake_ns - now_ns) / 1e9
+            self._handle(self._poller.wait(wait_s), completed)
             now_ns = _clock_ns()
             connector.serve_timers(now_ns)
             if connector.ended:
                 self._take_ended(completed)
             if now_ns >= self._wake_ns:
                 self._time_out(now_ns, completed)
+            if self._unread:
+                self._read_on(completed)
             if self._closing:
                 self._close_given_up()
             if completed or now_ns >= until_ns:
@@ -86,26 +90,20 @@ class WireClient(WireExchanges):
 
     def _handle(self, events: list[tuple[int, int]], completed: list[Exchange]) -> None:
         """What has come on a batch of descriptors. The fast path: each line in it is paid for by every request."""
-        users, buffer, clock, pack = self._user_of, self._view, _clock_ns, pack_plain_row
+        users, view, clock, pack = self._user_of, self._view, _clock_ns, pack_plain_row
         begins_with = self._buffer.startswith
         recorder = self._recorder
-        if recorder is None:
-            offset = sequence = end = 0
-        else:
-            rows, offset, sequence, end = recorder.row_bytes, recorder.offset, recorder.sequence, recorder.end
+        offset, sequence, end = (0, 0, 0) if recorder is None else recorder.place
+        rows = view if recorder is None else recorder.row_bytes
         for fd, ready in events:
             user = users[fd] if fd < len(users) else None
             if user is None:
                 self._connector.serve(fd, ready)
                 continue
             try:
-                size = user.recv_into(buffer)  # type: ignore[misc]  # a user in the table has a connection
-            except BlockingIOError:
-                if ready & WRITE and user.unsent is not None:
-                    self._send_more(user, completed)
-                continue
-            except (OSError, pycurl.error) as error:
-                self._break(user, error, clock(), completed)
+                size = user.recv_into(view)  # type: ignore[misc]  # a user in the table has a connection
+            except BROKEN as error:
+                self._receive_nothing(user, ready, error, completed)
                 continue
             done_ns = clock()
             cycle = user.cycle
@@ -121,54 +119,53 @@ class WireClient(WireExchanges):
                 if not received_bytes:
                     self._receive(user, size, done_ns, completed)
                     continue
-                status = self._reader.status
-                issued_ns = clock()
-            if (
-                user.left <= 0
-                or done_ns >= cycle.end_ns
-                or not cycle.accepted[status]
-                or (cycle.take is not None and not cycle.take())
-            ):
+                status, issued_ns = self._reader.status, clock()
+            may_go_on = user.left > 0 and done_ns < cycle.end_ns and cycle.accepted[status]
+            if not may_go_on or (cycle.take is not None and not cycle.take()):
                 self._end_cycle(user, received_bytes, status, done_ns, completed)
                 continue
-            broken = None
+            broken, rest, due_ns, began_ns = None, user.rest, user.due_ns, user.issued_ns
+            if user.template is not None:
+                self._render_next(user, user.template, cycle)
+                issued_ns = clock()
             try:
                 sent = user.send(user.data)  # type: ignore[misc]
-            except BlockingIOError:
-                sent = 0
-            except (OSError, pycurl.error) as error:
+            except BROKEN as error:
                 sent, broken = 0, error
-            due_ns, began_ns = user.due_ns, user.issued_ns
             user.due_ns, user.issued_ns = done_ns, issued_ns
             user.left -= 1
-            pack(
-                rows, offset, due_ns, began_ns, done_ns, received_bytes, (done_ns - began_ns) // 1000,
-                status, user.rest, sequence,
-            )  # fmt: skip
+            service_us = (done_ns - began_ns) // 1000
+            pack(rows, offset, due_ns, began_ns, done_ns, received_bytes, service_us, status, rest, sequence)
             offset += ROW_BYTES
             sequence = (sequence + 1) & SEQUENCE_MASK
             if offset == end:
-                assert recorder is not None
-                recorder.offset, recorder.sequence = offset, sequence
-                recorder.next_block()
-                offset, end = recorder.offset, recorder.end
+                offset, end = recorder.go_on(offset, sequence)  # type: ignore[union-attr]  # cycles have one
             if sent != len(user.data):
                 self._send_rest(user, sent, broken, completed)
         if recorder is not None:
             recorder.offset, recorder.sequence = offset, sequence
+
+    def _receive_nothing(
+        self, user: WireUser, ready: int, error: Exception, completed: list[Exchange]
+    ) -> None:
+        """There was nothing to read: it can be written, TLS spoke of itself, or the connection is broken."""
+        if not isinstance(error, BlockingIOError):
+            self._break(user, error, _clock_ns(), completed)
+        elif ready & WRITE and user.unsent is not None:
+            self._send_more(user, completed)
 
     def _parse_plain(self, user: WireUser, size: int, now_ns: int) -> int:
         """Bytes of the answer if it is a whole one, alone, on a connection that goes on; 0 for any other, unparsed."""
         reader = self._reader
         try:
             reader.feed(self._view[:size])
-        except httptools.HttpParserError:
+        except PARSER_ERRORS:
             reader.renew()
             return 0
         if reader.complete == 1 == reader.begun and reader.keeps_alive and not user.sends_head:
-            head_bytes = self._buffer.find(b"\r\n\r\n", 0, size) + 4
+            head_bytes = self._buffer.find(b"\n\r\n", 0, size) + 3
             received_bytes = head_bytes + reader.body_bytes
-            if received_bytes == size or self._buffer[size - 5 : size] == _CHUNK_END:
+            if size < BUFFER_BYTES and (received_bytes == size or self._is_chunked(head_bytes, size)):
                 reader.begun = reader.complete = reader.body_bytes = 0
                 if now_ns >= user.known.learn_ns:
                     answer = bytes(self._view[:size])
@@ -176,6 +173,24 @@ class WireClient(WireExchanges):
                 return received_bytes
         reader.renew()
         return 0
+
+    def _render_next(self, user: WireUser, template: WireTemplate, cycle: Cycle) -> None:
+        exchange = user.exchange
+        exchange.iteration = cycle.iterations - user.left + 1
+        data = template.render(exchange)
+        if len(data) != len(user.data):
+            user.rest = self._plain_rest(exchange, len(data))
+        user.data = data
+
+    def _is_chunked(self, head_bytes: int, size: int) -> bool:
+        """Whether one head and then chunks stand in the buffer: their sizes do not tell where the head ends."""
+        buffer = self._buffer
+        return (
+            buffer.endswith(_CHUNK_END, 0, size)
+            and buffer[9] != _INTERIM
+            and head_bytes > 2
+            and buffer.find(b"\n\n", 0, head_bytes) < 0
+        )
 
     def _end_cycle(
         self, user: WireUser, received_bytes: int, status: int, done_ns: int, completed: list[Exchange]
@@ -216,7 +231,7 @@ class WireClient(WireExchanges):
 
     def wants_s(self) -> float:
         """In how many seconds `poll` wants to be called at the latest, whatever happens until then."""
-        if self._early:
+        if self._early or self._unread:
             return 0.0
         return max(0.0, (min(self._wake_ns, self._connector.wake_ns) - _clock_ns()) / 1e9)
 

@@ -19,6 +19,8 @@ from perfcore.engine.poller import READ, Poller
 from perfcore.engine.socket_watch import SocketWatch, curl_events
 from perfcore.engine.transport import Request, RequestSettings
 
+# What reading and writing raise, BlockingIOError among it.
+BROKEN = (OSError, pycurl.error)
 CONNECTIONS_PER_SHARD = 50
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _clock_ns = time.monotonic_ns
@@ -32,6 +34,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_on_end",
         "_socket",
         "address",
         "awaits_room",
@@ -51,8 +54,16 @@ class Connection:
         "tls_us",
     )
 
-    def __init__(self, owner: Any, handle: "pycurl.Curl", shard: Shard, settings: RequestSettings) -> None:
+    def __init__(
+        self,
+        owner: Any,
+        handle: "pycurl.Curl",
+        shard: Shard,
+        settings: RequestSettings,
+        on_end: Callable[[Any], None],
+    ) -> None:
         self.owner = owner
+        self._on_end = on_end
         self.handle = handle
         self.shard = shard
         self.settings = settings
@@ -104,7 +115,9 @@ class Connection:
             return size
         except pycurl.error:
             return size  # it comes again
-        self.has_ended = not part
+        if not part:
+            self.has_ended = True
+            self._on_end(self.owner)
         return size
 
     def let_go(self) -> None:
@@ -140,11 +153,17 @@ class Connection:
 
 
 class Connector:
-    """Makes and closes connections on CurlMulti shards; `on_closed(fd)` is called right before one is closed."""
+    """Makes and closes connections on CurlMulti shards.
 
-    def __init__(self, poller: Poller, on_closed: Callable[[int], None]) -> None:
+    `on_closed(fd)` is called right before one is closed, `on_end(owner)` when TLS says that it ends.
+    """
+
+    def __init__(
+        self, poller: Poller, on_closed: Callable[[int], None], on_end: Callable[[Any], None]
+    ) -> None:
         self._poller = poller
         self._on_closed = on_closed
+        self._on_end = on_end
         self._watch: SocketWatch[Shard] = SocketWatch(poller)
         self._shards: list[Shard] = []
         self._roomy: list[Shard] = []
@@ -179,7 +198,7 @@ class Connector:
         shard = self._roomy_shard()
         shard.users += 1
         shard.active += 1
-        connection = Connection(owner, handle, shard, settings)
+        connection = Connection(owner, handle, shard, settings, self._on_end)
         self._connection_of[handle] = connection
         shard.add_handle(handle)
         self._act(shard, _TIMEOUT_SOCKET, 0)

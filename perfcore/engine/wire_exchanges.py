@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterable
 from urllib.parse import urljoin
 
-import pycurl
-
 from perfcore.engine.address_choice import AddressChoice, NameTable, is_address
 from perfcore.engine.cookie_jar import CookieJar
 from perfcore.engine.curl_errors import SHORT_FILE_TEXT, broken_off_code
@@ -21,15 +19,17 @@ from perfcore.engine.curl_handle import FAR_NS, MOST_COOKIES
 from perfcore.engine.poller import READ, WRITE, Poller
 from perfcore.engine.redirects import REDIRECTS, origin
 from perfcore.engine.response_keeping import BODY_LIMIT
+from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Cycle, Exchange, Request
-from perfcore.engine.wire_connection import Connection, Connector
+from perfcore.engine.wire_connection import BROKEN, Connection, Connector
 from perfcore.engine.wire_figures import WireFigures
 from perfcore.engine.wire_reader import AnswerReader, BadAnswerError, KnownAnswer
+from perfcore.engine.wire_template import WireTemplate, wire_template
 from perfcore.engine.wire_user import WireUser
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import SampleWriter, plain_rest
 
-_BUFFER_BYTES = 65_536
+BUFFER_BYTES = 65_536
 # An Upload is read and sent in pieces, and after so many of them others get their turn.
 _PIECE_BYTES = 262_144
 _PIECES_AT_A_TIME = 8
@@ -47,17 +47,18 @@ class WireExchanges:
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
-        self._connector = Connector(poller, self._forget)
+        self._connector = Connector(poller, self._forget, self._leave_cycle)
         self._user_of: list[WireUser | None] = []  # by descriptor
         self._users: list[WireUser] = []
         self._known: dict[tuple[int, int], KnownAnswer] = {}  # by test and step
         self._figures = WireFigures()
-        self._buffer = bytearray(_BUFFER_BYTES)
+        self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._reader = AnswerReader()  # whoever's answer does not come in one piece takes it along
         self._spare_readers: list[AnswerReader] = []
         self._recorder: SampleWriter | None = None
         self._cycles: dict[int, Cycle] = {}  # by test
+        self._templates: dict[int, WireTemplate | None] = {}  # by test
         self._names = NameTable()
         self._in_flight = 0
         self._standing: dict[tuple[int, int], WireUser] = {}  # connected beforehand, by test and number
@@ -65,6 +66,7 @@ class WireExchanges:
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
         self._closing: list[Connection] = []  # once no event of theirs can be waiting
+        self._unread: list[WireUser] = []  # more than the buffer holds has been decrypted for them
         self._wake_ns = FAR_NS
         self._emptied_jars: dict[int, int] = {}
 
@@ -73,7 +75,8 @@ class WireExchanges:
         return self._in_flight + len(self._early)
 
     def _enter_cycle(self, user: WireUser) -> None:
-        if not (user.keeps or user.connections or user.attempts != 1):
+        # An answer that begins before its request is through is read by the general way to its end.
+        if not (user.keeps or user.connections or user.attempts != 1) and user.reader is None:
             user.cycle = user.may_cycle
             user.left_before = user.left
 
@@ -88,6 +91,9 @@ class WireExchanges:
             exchange.iteration = cycle.iterations - user.left
             exchange.due_ns, exchange.issued_ns = user.due_ns, user.issued_ns
             user.sent_ns = user.issued_ns
+            if user.template is not None:
+                user.sent_bytes = len(user.data)
+                exchange.request = user.request = user.template.request(user.data)
 
     # -- sending ----------------------------------------------------------------------------------------------
 
@@ -112,7 +118,7 @@ class WireExchanges:
         if not sent:
             user.attempts = 0
             self._figures.note_sent(user, -1)
-        if broken is None:
+        if broken is None or isinstance(broken, BlockingIOError):
             self._send_more(user, completed)
         else:
             self._break(user, broken, _clock_ns(), completed)
@@ -143,7 +149,7 @@ class WireExchanges:
                 sent = send(left)
             except BlockingIOError:
                 break
-            except (OSError, pycurl.error) as error:
+            except BROKEN as error:
                 user.unsent = left
                 self._take_what_came(user, completed)
                 if user.under_way:
@@ -166,7 +172,7 @@ class WireExchanges:
         while user.under_way and user.recv_into is not None:
             try:
                 size = user.recv_into(self._view)
-            except (OSError, pycurl.error):
+            except BROKEN:
                 return
             if not size:
                 return
@@ -209,6 +215,23 @@ class WireExchanges:
             self._complete(user, now_ns, completed)
         elif user.connection is not None and user.connection.has_ended:
             self._take_end(user, now_ns, completed)
+        elif size == BUFFER_BYTES and user.connection is not None and user.connection.is_tls:
+            self._unread.append(user)
+
+    def _read_on(self, completed: list[Exchange]) -> None:
+        """One more piece for each whose piece filled the buffer: what has been decrypted already wakes nobody."""
+        users, self._unread = self._unread, []
+        for user in users:
+            if not user.under_way or user.recv_into is None:
+                continue
+            try:
+                size = user.recv_into(self._view)
+            except BlockingIOError:
+                continue
+            except BROKEN as error:
+                self._break(user, error, _clock_ns(), completed)
+                continue
+            self._receive(user, size, _clock_ns(), completed)
 
     def _begin_answer(self, user: WireUser, now_ns: int) -> None:
         user.first_ns = now_ns
@@ -222,13 +245,14 @@ class WireExchanges:
 
     def _learn(self, user: WireUser, reader: AnswerReader, answer: bytes, now_ns: int) -> None:
         goes_on = reader.keeps_alive and not reader.is_followed(has_body=not user.sends_head)
-        if goes_on:
+        if goes_on and len(answer) < BUFFER_BYTES:  # else nobody knows what stands behind it
             user.known.learn(answer, reader.head_bytes, reader.received_bytes, reader.status, now_ns)
 
     def _take_end(self, user: WireUser, now_ns: int, completed: list[Exchange]) -> None:
         """The server has closed the connection."""
         reader = user.reader
         if reader is None:
+            self._note_unannounced_end(user)
             if user.may_send_again:
                 self._send_again(user, now_ns)
             else:
@@ -307,11 +331,19 @@ class WireExchanges:
         if not user.under_way:
             self._give_up(user)
             return
-        if user.reader is None and user.may_send_again:
-            self._send_again(user, now_ns)
-            return
+        if user.reader is None:
+            self._note_unannounced_end(user)
+            if user.may_send_again:
+                self._send_again(user, now_ns)
+                return
         code, text = broken_off_code(error, answer_began=user.reader is not None)
         self._fail(user, now_ns, code, text, completed)
+
+    @staticmethod
+    def _note_unannounced_end(user: WireUser) -> None:
+        """A kept connection has ended under a request: from now on each is looked at before it is used."""
+        if user.answers:
+            user.may_cycle = None
 
     def _send_again(self, user: WireUser, now_ns: int) -> None:
         """The kept connection was dead: once more, on a new one."""
@@ -410,10 +442,22 @@ class WireExchanges:
             self._cycles[exchange.case] = cycle
             if settings.keepalive is False or settings.timeout_s > _LONGEST_CYCLE_S:
                 cycle = None
+            elif cycle.source.constant is None:
+                user.template = self._template(exchange.case, cycle.source, request)
+                if user.template is None:
+                    cycle = None
         user.prepare(request, cycle)
-        user.rest = plain_rest(
-            user=exchange.user, case=exchange.case, step=exchange.step, sent_bytes=len(user.data)
-        )
+        user.rest = self._plain_rest(exchange, len(user.data))
+
+    def _template(self, case: int, source: object, request: Request) -> WireTemplate | None:
+        """What renders the requests of a test of which each is another one."""
+        if case not in self._templates:
+            self._templates[case] = wire_template(source, request) if isinstance(source, Scenario) else None
+        return self._templates[case]
+
+    @staticmethod
+    def _plain_rest(exchange: Exchange, sent_bytes: int) -> bytes:
+        return plain_rest(user=exchange.user, case=exchange.case, step=exchange.step, sent_bytes=sent_bytes)
 
     def _put_cookies(self, user: WireUser) -> None:
         user.put_cookies(time.time())

@@ -12,6 +12,7 @@ import httptools
 
 from perfcore.engine.response_keeping import HEADERS_LIMIT, SAMPLE_LIMIT, parse_headers
 
+PARSER_ERRORS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 # libcurl's own bound for all headers of an answer, interim ones included.
 HEAD_LIMIT = 300 * 1024
 # An answer up to here is recognised as a whole where its head does not tell the length of its body.

@@ -5,8 +5,9 @@ is none of this file's: see engine/engine_choice.py.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from perfcore.engine.curl_options import ACCEPT_ENCODING, USER_AGENT
 from perfcore.engine.request_text import header_name
@@ -47,24 +48,16 @@ def wire_request(request: Request) -> WireRequest:
     parts = urlsplit(request.url)
     given = {header_name(line) for line in request.headers} if request.headers else _NO_HEADERS
     target = request_target(parts.path, request.url)
-    head = [f"{settings.method} {target} HTTP/1.1"]
     own, cookies = request.headers, []
     if settings.cookies and "cookie" in given:
         cookies = [line.partition(":")[2].strip() for line in own if header_name(line) == "cookie"]
         own = [line for line in own if header_name(line) != "cookie"]
-    if "host" in given:
-        head += [line for line in own if header_name(line) == "host"]
+    hosts = [line for line in own if header_name(line) == "host"]
+    if hosts:
         own = [line for line in own if header_name(line) != "host"]
-    else:
-        head.append(f"Host: {_host(parts.netloc, parts.scheme)}")
-    if "user-agent" not in given:
-        head.append(f"User-Agent: {USER_AGENT}")
-    if "accept" not in given:
-        head.append("Accept: */*")
-    if settings.compressed:
-        head.append(f"Accept-Encoding: {ACCEPT_ENCODING}")
-    before = _lines(head)
-    after = _lines([_tidy(line) for line in own])
+    start = f"{settings.method} {target} HTTP/1.1\r\n".encode()
+    before = start + b"".join(map(header_bytes, [*hosts, *head_lines(request, parts, given)]))
+    after = b"".join(map(header_bytes, own))
     has_body = body is not None and settings.method != "HEAD"
     if has_body and "content-length" not in given:
         after += b"Content-Length: %d\r\n" % len(body or b"")
@@ -82,11 +75,30 @@ def wire_request(request: Request) -> WireRequest:
     )
 
 
+def head_lines(request: Request, parts: SplitResult, given: Collection[str]) -> list[str]:
+    """The headers that stand before the suite's own, but for those that it has given (lower-case names)."""
+    lines = [] if "host" in given else [f"Host: {_host(parts.netloc, parts.scheme)}"]
+    if "user-agent" not in given:
+        lines.append(f"User-Agent: {USER_AGENT}")
+    if "accept" not in given:
+        lines.append("Accept: */*")
+    if request.settings.compressed:
+        lines.append(f"Accept-Encoding: {ACCEPT_ENCODING}")
+    return lines
+
+
+def header_bytes(line: str) -> bytes:
+    """A header with its line end, and `Name:` for one without a value, as libcurl sends it."""
+    name, _, value = line.partition(":")
+    value = value.strip()
+    return (f"{name}: {value}\r\n" if value else f"{name}:\r\n").encode("utf-8", "surrogateescape")
+
+
 def request_target(path: str, url: str) -> str:
     """Path and query as libcurl sends them: dot segments taken out, escapes of the path in capitals."""
-    rest = url.partition("://")[2]
+    rest = url.partition("#")[0].partition("://")[2]
     # By hand: urlsplit forgets a question mark that nothing follows.
-    query = rest[rest.index("?") :].partition("#")[0] if "?" in rest else ""
+    query = rest[rest.index("?") :] if "?" in rest else ""
     if "%" in path:
         path = _ESCAPE.sub(lambda escape: escape[0].upper(), path)
     if "/." in path:
@@ -114,13 +126,3 @@ def _host(netloc: str, scheme: str) -> str:
     place = netloc.rpartition("@")[2]
     default = _DEFAULT_PORTS.get(scheme, "")
     return place.removesuffix(default) if default and not place.endswith("]") else place
-
-
-def _tidy(line: str) -> str:
-    """`Name:` of a header without a value, as libcurl sends it."""
-    name, _, value = line.partition(":")
-    return f"{name}: {value.strip()}" if value.strip() else f"{name}:"
-
-
-def _lines(lines: list[str]) -> bytes:
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")

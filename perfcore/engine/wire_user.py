@@ -9,6 +9,7 @@ from perfcore.engine.transport import Cycle, Exchange, Request
 from perfcore.engine.wire_connection import Connection
 from perfcore.engine.wire_reader import AnswerReader, KnownAnswer
 from perfcore.engine.wire_request import WireRequest, wire_request
+from perfcore.engine.wire_template import WireTemplate
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 
@@ -52,6 +53,7 @@ class WireUser:
         "sent_bytes",
         "sent_ns",
         "stood_before",
+        "template",
         "timeout_ns",
         "under_way",
         "unsent",
@@ -71,6 +73,7 @@ class WireUser:
         self.addresses: AddressChoice | None = None
         self.cycle: Cycle | None = None
         self.may_cycle: Cycle | None = None
+        self.template: WireTemplate | None = None  # where each request of a cycle is another one
         self.left = 0  # iterations after the one under way, in a cycle
         self.left_before = 0  # when the cycle was entered
         self.attempted = False  # something of the request has gone out on this connection

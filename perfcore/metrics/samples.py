@@ -126,8 +126,8 @@ class SampleRing:
 class SampleWriter:
     """The worker's end. `on_stall(rows)` takes a block's rows when the supervisor has left none free.
 
-    Whoever writes rows itself (`pack_plain_row` into `row_bytes`) takes `offset` and `sequence`, calls `next_block`
-    when the offset has come to `end`, and gives both back before anything else of this object is called.
+    Whoever writes rows itself (`pack_plain_row` into `row_bytes`) takes its `place`, calls `go_on` when the offset has
+    come to the end, and gives `offset` and `sequence` back before anything else of this object is called.
     """
 
     def __init__(self, ring: SampleRing, on_stall: Callable[[Rows], None]) -> None:
@@ -162,7 +162,7 @@ class SampleWriter:
             sequence = (sequence + 1) & SEQUENCE_MASK
             if offset == end:
                 self.offset, self.sequence = offset, sequence
-                self.next_block()
+                self._next_block()
                 offset, end = self.offset, self.end
         self.offset, self.sequence = offset, sequence
 
@@ -188,8 +188,18 @@ class SampleWriter:
         for at in range(self.offset, self.end, mmap.PAGESIZE):
             view[at] = view[at]
 
-    def next_block(self) -> None:
-        """The block is full: go on with a free one, or with this one once its rows have been taken."""
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Offset and sequence number of the next row, and the offset at which its block ends."""
+        return self.offset, self.sequence, self.end
+
+    def go_on(self, offset: int, sequence: int) -> tuple[int, int]:
+        """The block is full up to here; returns where the next row goes, and where that block ends."""
+        self.offset, self.sequence = offset, sequence
+        self._next_block()
+        return self.offset, self.end
+
+    def _next_block(self) -> None:
         self._publish()
         free = self._find_free()
         if free is None:

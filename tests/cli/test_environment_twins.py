@@ -26,6 +26,7 @@ VALUES = {
     "only": ("Get user\nCreate user", ["Get user", "Create user"], "Slow", ["Slow"]),
     "tag": ("team=a", [("team", "a")], "team=b", [("team", "b")]),
     "seed": ("7", 7, "0", 0),
+    "engine": ("wire", "wire", "transfer", "transfer"),
     "results_dir": ("there", "there", "here", "here"),
     "samples": ("1", True, None, True),
     "samples_limit": ("1MB", 1_000_000, "5", 5),
@@ -101,6 +102,7 @@ def test_a_flag_says_yes_or_no(text: str, held: bool) -> None:
     [
         ("run", "PROCS", "many", "'many' is not a number of processes"),
         ("run", "SEED", "-1", "'-1' is not a seed"),
+        ("run", "ENGINE", "wir", "'wir' is no engine; did you mean wire?"),
         ("run", "SAMPLES_LIMIT", "3zz", "'3zz' is not a size"),
         ("run", "VAR", "A", "'A' is not NAME=VALUE"),
         ("run", "TAG", "A=1\nB", "'B' is not NAME=VALUE"),

@@ -45,6 +45,7 @@ RIGHT = {
     "procs": "2",
     "env": "staging",
     "seed": "1",
+    "engine": "wire",
     "results_dir": "there",
     "samples_limit": "1MB",
     "keep": "3",
@@ -57,6 +58,7 @@ RIGHT = {
 # Of options that take not just any text.
 WRONG = {
     "procs": ["0", "-1", "1025", "9" * 6000, "1.5", "٣", "２", "auto ", "1e3", "0x2", "1_0", "half"],
+    "engine": ["curl", "Wire", "wire ", "auto,wire", "x" * 6000],
     "seed": ["-1", "1.5", "9" * 6000, str(2**63), "１", "x", "1_000", " 1"],
     "samples_limit": ["-1", "9" * 6000, "3zz", "１MB", "MB", "1e9", "nan", "9" * 20 + "TiB"],
     "env": ["A=B"],

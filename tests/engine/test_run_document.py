@@ -58,7 +58,6 @@ def test_samples_that_are_missing_decide_the_exit_code_and_not_the_verdict() -> 
         seed=1,
         command_line=[],
         environment={},
-        engine="transfer",
         masker=Masker.for_suite(suite),
     )
     assert (document["verdict"], document["exit_code"]) == ("passed", 106)

@@ -19,6 +19,7 @@ RIGHT = {
     "on_progress": None,
     "command_line": (),
     "own_process": False,
+    "engine": "auto",
 }
 CASE = TestCase(name="A", endpoint="http://h/")
 SUITE = TestSuite(name="S", tests=[CASE])
@@ -50,6 +51,7 @@ def test_right_arguments_are_taken(given):
         ("on_progress", [5, "print", [print], True]),
         ("command_line", [5, "perfcore suite.yaml", None, [5], {"a": 1}, True]),
         ("own_process", [1, "yes", None]),
+        ("engine", ["curl", "", "Wire", None, 1, True]),
     ],
 )
 def test_a_wrong_argument_is_told_by_its_name(argument, values):

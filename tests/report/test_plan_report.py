@@ -15,6 +15,7 @@ def planned(requests: int | None, duration_s: float | None = None, **other: Any)
         "request": "GET /users",
         "load": "closed model: 1 user",
         "notes": [],
+        "engine": "wire path",
         "requests": requests,
         "duration_s": duration_s,
         "worker_users": [1, 0],
