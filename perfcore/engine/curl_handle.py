@@ -19,6 +19,7 @@ import pycurl
 
 from perfcore.engine.address_choice import AddressChoice
 from perfcore.engine.attempts import Attempts
+from perfcore.engine.cookie_jar import MOST_COOKIES
 from perfcore.engine.curl_options import (
     set_addresses,
     set_local_address,
@@ -32,9 +33,9 @@ from perfcore.engine.transport import Request, RequestSettings
 from perfcore.engine.upload import Upload
 
 FAR_NS = 1 << 62
+_MULTI_OUT_OF_MEMORY = 3  # CURLM_OUT_OF_MEMORY (curl/multi.h)
 TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 REFUSED = pycurl.E_BAD_FUNCTION_ARGUMENT
-MOST_COOKIES = 1000  # in a user's jar
 
 
 def versions() -> dict[str, str]:
@@ -317,7 +318,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     if isinstance(error, pycurl.error):
-        return error.args[0] == pycurl.E_OUT_OF_MEMORY or str(error.args[-1]).startswith("initializing curl")
+        code, text = error.args[0], str(error.args[-1])
+        if text.startswith("multi_"):  # a CurlMulti's codes are others
+            return bool(code == _MULTI_OUT_OF_MEMORY)
+        return bool(code == pycurl.E_OUT_OF_MEMORY) or text.startswith("initializing curl")
     return isinstance(error, MemoryError)
 
 

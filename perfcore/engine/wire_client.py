@@ -20,6 +20,7 @@ from perfcore.engine.wire_user import WireUser
 from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
 
 _CHUNK_END = b"0\r\n\r\n"
+_FIRST = ord("H")  # of an answer, and not of empty lines before it
 _INTERIM = ord("1")  # the first digit of the status
 _clock_ns = time.monotonic_ns
 
@@ -165,7 +166,11 @@ class WireClient(WireExchanges):
         if reader.complete == 1 == reader.begun and reader.keeps_alive and not user.sends_head:
             head_bytes = self._buffer.find(b"\n\r\n", 0, size) + 3
             received_bytes = head_bytes + reader.body_bytes
-            if size < BUFFER_BYTES and (received_bytes == size or self._is_chunked(head_bytes, size)):
+            if (
+                self._buffer[0] == _FIRST
+                and size < BUFFER_BYTES
+                and (received_bytes == size or self._is_chunked(head_bytes, size))
+            ):
                 reader.begun = reader.complete = reader.body_bytes = 0
                 if now_ns >= user.known.learn_ns:
                     answer = bytes(self._view[:size])

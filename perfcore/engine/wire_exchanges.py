@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from perfcore.engine.address_choice import AddressChoice, NameTable, is_address
 from perfcore.engine.cookie_jar import CookieJar
 from perfcore.engine.curl_errors import SHORT_FILE_TEXT, broken_off_code
-from perfcore.engine.curl_handle import FAR_NS, MOST_COOKIES
+from perfcore.engine.curl_handle import FAR_NS
 from perfcore.engine.poller import READ, WRITE, Poller
 from perfcore.engine.redirects import REDIRECTS, origin
 from perfcore.engine.response_keeping import BODY_LIMIT
@@ -200,6 +200,7 @@ class WireExchanges:
             self._begin_answer(user, now_ns)
         reader = user.reader
         assert reader is not None
+        reader.raw_bytes += size
         try:
             if not user.sends_head:
                 reader.parse(piece)
@@ -318,7 +319,7 @@ class WireExchanges:
         jar, prepared = user.jar, user.prepared
         if lines and jar is not None and prepared is not None:
             jar.store(lines, prepared.host, prepared.path, is_secure=prepared.is_secure, now_s=time.time())
-            if len(jar) > MOST_COOKIES:
+            if jar.is_full:
                 jar.clear()
                 case = user.exchange.case
                 self._emptied_jars[case] = self._emptied_jars.get(case, 0) + 1

@@ -15,6 +15,11 @@ from perfcore.engine.response_keeping import HEADERS_LIMIT, SAMPLE_LIMIT, parse_
 PARSER_ERRORS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 # libcurl's own bound for all headers of an answer, interim ones included.
 HEAD_LIMIT = 300 * 1024
+# Its bounds for one line of them, and for their number.
+_LINE_LIMIT = 100 * 1024
+_MOST_LINES = 5000
+_SHORT_HEAD = 2 * _MOST_LINES  # within all of these bounds
+_BEGINNING = b"HTTP/"
 # An answer up to here is recognised as a whole where its head does not tell the length of its body.
 _WHOLE_LIMIT = 4096
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -22,6 +27,7 @@ _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 _FRAMED = re.compile(rb"\n(content-length|transfer-encoding):", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d +(\d{3})")
+_SWITCHED_TEXT = "the server switched protocols, which was not asked for"
 _NO_BODY_STATUSES = (204, 304)
 
 
@@ -61,7 +67,10 @@ class AnswerReader:
         self._parser = parser = httptools.HttpResponseParser(self)
         # What libcurl takes, and so any client that users compare with.
         parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_chunked_length=True, lenient_optional_cr_before_lf=True
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
         )
         self.feed = parser.feed_data
 
@@ -76,7 +85,7 @@ class AnswerReader:
         self.head = b""  # as far as it has come; without interim ones once it is whole
         self.is_whole_head = False
         self.head_bytes = 0  # with interim ones
-        self.raw_bytes = 0
+        self.raw_bytes = 0  # counted by whoever has received them
 
     # -- llhttp's calls ---------------------------------------------------------------------------------------
 
@@ -110,19 +119,15 @@ class AnswerReader:
             self.feed(piece)
         except httptools.HttpParserUpgrade:
             self._renew()
-            raise BadAnswerError("the server switched protocols, which was not asked for") from None
+            raise BadAnswerError(_SWITCHED_TEXT) from None
         except httptools.HttpParserError as error:
             self._renew()
             if not self.complete:
                 raise BadAnswerError(f"what the server sent is no answer: {error}") from None
             self.begun += 1  # garbage after the answer
-        if self.complete and self.status < 100:
-            self._renew()
-            raise BadAnswerError(f"what the server sent is no answer: status {self.status:03}")
 
     def follow(self, piece: memoryview) -> None:
         """Take note of a piece of an answer that comes in several, or is to be looked at. Raises BadAnswerError."""
-        self.raw_bytes += len(piece)
         if not self.is_whole_head:
             self.head += bytes(piece[: HEAD_LIMIT + 4 - len(self.head)])
             self._find_head()
@@ -130,6 +135,7 @@ class AnswerReader:
                 raise BadAnswerError("the head of the answer is larger than 300 KiB")
 
     def _find_head(self) -> None:
+        self._check_beginning()
         while (end := _HEAD_END.search(self.head)) is not None:
             line = _STATUS_LINE.match(self.head)
             is_interim = line is not None and line[1][:1] == b"1" and line[1] != b"101"
@@ -137,8 +143,32 @@ class AnswerReader:
             if not is_interim:
                 self.head = self.head[: end.end()]
                 self.is_whole_head = True
+                self._check_head()
                 return
             self.head = self.head[end.end() :]
+            self._check_beginning()
+
+    def _check_beginning(self) -> None:
+        head = self.head
+        if not head.startswith(_BEGINNING if len(head) >= len(_BEGINNING) else _BEGINNING[: len(head)]):
+            raise BadAnswerError("what the server sent is no answer: it does not begin with HTTP/")
+
+    def _check_head(self) -> None:
+        """What libcurl refuses and llhttp takes."""
+        head = self.head
+        line = _STATUS_LINE.match(head)
+        if line is None or line[0].startswith(b"HTTP/0"):
+            raise BadAnswerError("what the server sent is no answer: it does not begin with a status")
+        if line[1] < b"100":
+            raise BadAnswerError(f"what the server sent is no answer: status {line[1].decode()}")
+        if b"\0" in head:
+            raise BadAnswerError("what the server sent is no answer: a zero byte in its head")
+        if len(head) > _SHORT_HEAD:
+            lines = head.splitlines()
+            if len(lines) - 2 > _MOST_LINES:
+                raise BadAnswerError(f"the answer has more than {_MOST_LINES} headers")
+            if max(map(len, lines)) > _LINE_LIMIT:
+                raise BadAnswerError("a header of the answer is larger than 100 KiB")
 
     def version(self) -> str:
         """Of HTTP, in which the answer was given."""
@@ -174,8 +204,9 @@ class AnswerReader:
         self.begun = 0
         # As the head of an answer that has no body by its status, llhttp reads it to its end.
         headers = self.head[self.head.index(b"\n") + 1 :]
-        if line is None:
-            raise BadAnswerError("what the server sent is no answer: it does not begin with a status")
+        assert line is not None
+        if line[1] == b"101":
+            raise BadAnswerError(_SWITCHED_TEXT)
         self.parse(memoryview(line[0][: -len(line[1])] + b"204 X\r\n" + headers))
         if not self.complete:
             raise BadAnswerError("what the server sent is no answer: its head has no end")
@@ -184,7 +215,7 @@ class AnswerReader:
 
     @property
     def received_bytes(self) -> int:
-        """Heads and body, without the framing of chunks."""
+        """Heads and body, without the framing of chunks and what stands behind the last of them."""
         return self.head_bytes + self.body_bytes
 
     def headers(self) -> dict[str, str]:

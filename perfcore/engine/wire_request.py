@@ -35,11 +35,10 @@ class WireRequest:
     is_secure: bool
 
     def whole(self, cookies: bytes) -> bytes:
-        """Head and body, with the Cookie header of a user whose jar says `cookies`."""
-        if not cookies and not self.given_cookies:
+        """Head and body, with this Cookie header: what a user's jar says and the suite has given."""
+        if not cookies:
             return self.before + self.after
-        both = b"; ".join(part for part in (cookies, self.given_cookies) if part)
-        return b"%bCookie: %b\r\n%b" % (self.before, both, self.after)
+        return b"%bCookie: %b\r\n%b" % (self.before, cookies, self.after)
 
 
 def wire_request(request: Request) -> WireRequest:
@@ -69,7 +68,7 @@ def wire_request(request: Request) -> WireRequest:
         after,
         "; ".join(cookies).encode("utf-8", "surrogateescape"),
         body if has_body and isinstance(body, Upload) else None,
-        parts.hostname or "",
+        _name_of(hosts[0]) if hosts else parts.hostname or "",
         target.partition("?")[0],
         parts.scheme == "https",
     )
@@ -120,6 +119,11 @@ def _without_dots(path: str) -> str:
         else:
             kept.append(segment)
     return "/" + "/".join(kept)
+
+
+def _name_of(host_line: str) -> str:
+    """The name in a Host header, which cookies are of."""
+    return urlsplit("//" + host_line.partition(":")[2].strip()).hostname or ""
 
 
 def _host(netloc: str, scheme: str) -> str:

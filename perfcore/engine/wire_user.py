@@ -29,6 +29,7 @@ class WireUser:
         "body_offset",
         "connection",
         "connections",
+        "cookies",
         "cycle",
         "data",
         "due_ns",
@@ -70,6 +71,7 @@ class WireUser:
         self.send: Callable[[Any], int] | None = None
         self.recv_into: Callable[[Any], int] | None = None
         self.jar: CookieJar | None = None
+        self.cookies = b""  # the Cookie header within `data`
         self.addresses: AddressChoice | None = None
         self.cycle: Cycle | None = None
         self.may_cycle: Cycle | None = None
@@ -112,6 +114,7 @@ class WireUser:
         self.prepared = prepared
         self.timeout_ns = round(request.settings.timeout_s * 1e9)
         self.may_cycle = cycle if prepared.body is None and not request.settings.cookies else None
+        self.cookies = b""
         self.data = prepared.whole(b"")
         self.sends_head = request.settings.method == "HEAD"
 
@@ -120,8 +123,16 @@ class WireUser:
         prepared = self.prepared
         assert prepared is not None
         assert self.jar is not None
-        cookies = self.jar.header(prepared.host, prepared.path, is_secure=prepared.is_secure, now_s=now_s)
-        self.data = prepared.whole(cookies)
+        cookies = self.jar.header(
+            prepared.host,
+            prepared.path,
+            is_secure=prepared.is_secure,
+            now_s=now_s,
+            given=prepared.given_cookies or None,
+        )
+        if cookies != self.cookies:
+            self.cookies = cookies
+            self.data = prepared.whole(cookies)
 
     def take_connection(self, connection: Connection) -> None:
         self.connection = connection
