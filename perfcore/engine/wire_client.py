@@ -170,6 +170,7 @@ class WireClient(WireExchanges):
                 self._buffer[0] == _FIRST
                 and size < BUFFER_BYTES
                 and (received_bytes == size or self._is_chunked(head_bytes, size))
+                and self._buffer.find(b"\n\n", 0, head_bytes) < 0
             ):
                 reader.begun = reader.complete = reader.body_bytes = 0
                 if now_ns >= user.known.learn_ns:
@@ -190,12 +191,7 @@ class WireClient(WireExchanges):
     def _is_chunked(self, head_bytes: int, size: int) -> bool:
         """Whether one head and then chunks stand in the buffer: their sizes do not tell where the head ends."""
         buffer = self._buffer
-        return (
-            buffer.endswith(_CHUNK_END, 0, size)
-            and buffer[9] != _INTERIM
-            and head_bytes > 2
-            and buffer.find(b"\n\n", 0, head_bytes) < 0
-        )
+        return buffer.endswith(_CHUNK_END, 0, size) and buffer[9] != _INTERIM and head_bytes > 2
 
     def _end_cycle(
         self, user: WireUser, received_bytes: int, status: int, done_ns: int, completed: list[Exchange]

@@ -264,9 +264,10 @@ class WireExchanges:
             reader.take_end()
             self._complete(user, now_ns, completed)
         else:
-            part = "body" if reader.is_whole_head else "head"
-            text = f"the server closed the connection within the {part} of its answer"
-            self._fail(user, now_ns, _TRUNCATED, text, completed)
+            text = f"the server closed the connection within the {reader.part} of its answer"
+            # To libcurl an answer begins with a whole line.
+            code = _CLOSED if reader.part == "first line" else _TRUNCATED
+            self._fail(user, now_ns, code, text, completed)
 
     def _complete(self, user: WireUser, now_ns: int, completed: list[Exchange]) -> None:
         """A whole answer has come."""

@@ -23,7 +23,7 @@ _BEGINNING = b"HTTP/"
 # An answer up to here is recognised as a whole where its head does not tell the length of its body.
 _WHOLE_LIMIT = 4096
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?(?=\n)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 _FRAMED = re.compile(rb"\n(content-length|transfer-encoding):", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"HTTP/\d\.\d +(\d{3})")
@@ -169,6 +169,13 @@ class AnswerReader:
                 raise BadAnswerError(f"the answer has more than {_MOST_LINES} headers")
             if max(map(len, lines)) > _LINE_LIMIT:
                 raise BadAnswerError("a header of the answer is larger than 100 KiB")
+
+    @property
+    def part(self) -> str:
+        """What of the answer was coming last."""
+        if self.is_whole_head:
+            return "body"
+        return "head" if self.head_bytes or b"\n" in self.head else "first line"
 
     def version(self) -> str:
         """Of HTTP, in which the answer was given."""

@@ -6,7 +6,9 @@ is none of this file's: see engine/engine_choice.py.
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from socket import AF_INET6, inet_ntop, inet_pton
 from urllib.parse import SplitResult, urlsplit
 
 from perfcore.engine.curl_options import ACCEPT_ENCODING, USER_AGENT
@@ -15,7 +17,7 @@ from perfcore.engine.transport import Request
 from perfcore.engine.upload import Upload
 
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_HEADERS: frozenset[str] = frozenset()
 
 
@@ -47,20 +49,23 @@ def wire_request(request: Request) -> WireRequest:
     parts = urlsplit(request.url)
     given = {header_name(line) for line in request.headers} if request.headers else _NO_HEADERS
     target = request_target(parts.path, request.url)
-    own, cookies = request.headers, []
+    own, connection = apart(request.headers, "connection")
+    own, hosts = apart(own, "host")
+    cookies: list[str] = []
     if settings.cookies and "cookie" in given:
-        cookies = [line.partition(":")[2].strip() for line in own if header_name(line) == "cookie"]
-        own = [line for line in own if header_name(line) != "cookie"]
-    hosts = [line for line in own if header_name(line) == "host"]
+        own, lines = apart(own, "cookie")
+        cookies = [line.partition(":")[2].strip() for line in lines]
+    if connection:
+        connection[0] = f"Connection: {connection[0].partition(':')[2].strip()}"
     if hosts:
-        own = [line for line in own if header_name(line) != "host"]
+        hosts = [f"Host:{hosts[0].partition(':')[2]}"]
     start = f"{settings.method} {target} HTTP/1.1\r\n".encode()
     before = start + b"".join(map(header_bytes, [*hosts, *head_lines(request, parts, given)]))
     after = b"".join(map(header_bytes, own))
     has_body = body is not None and settings.method != "HEAD"
     if has_body and "content-length" not in given:
         after += b"Content-Length: %d\r\n" % len(body or b"")
-    after += b"\r\n"
+    after += b"".join(map(header_bytes, connection)) + b"\r\n"
     if has_body and isinstance(body, bytes):
         after += body
     return WireRequest(
@@ -81,7 +86,7 @@ def head_lines(request: Request, parts: SplitResult, given: Collection[str]) -> 
         lines.append(f"User-Agent: {USER_AGENT}")
     if "accept" not in given:
         lines.append("Accept: */*")
-    if request.settings.compressed:
+    if request.settings.compressed and "accept-encoding" not in given:
         lines.append(f"Accept-Encoding: {ACCEPT_ENCODING}")
     return lines
 
@@ -89,8 +94,16 @@ def head_lines(request: Request, parts: SplitResult, given: Collection[str]) -> 
 def header_bytes(line: str) -> bytes:
     """A header with its line end, and `Name:` for one without a value, as libcurl sends it."""
     name, _, value = line.partition(":")
-    value = value.strip()
-    return (f"{name}: {value}\r\n" if value else f"{name}:\r\n").encode("utf-8", "surrogateescape")
+    return (f"{line}\r\n" if value.strip() else f"{name}:\r\n").encode("utf-8", "surrogateescape")
+
+
+def apart(lines: list[str], name: str) -> tuple[list[str], list[str]]:
+    """The lines of other headers, and those of this one, its name in lower case."""
+    if all(header_name(line) != name for line in lines):
+        return lines, []
+    return [line for line in lines if header_name(line) != name], [
+        line for line in lines if header_name(line) == name
+    ]
 
 
 def request_target(path: str, url: str) -> str:
@@ -100,19 +113,20 @@ def request_target(path: str, url: str) -> str:
     query = rest[rest.index("?") :] if "?" in rest else ""
     if "%" in path:
         path = _ESCAPE.sub(lambda escape: escape[0].upper(), path)
-    if "/." in path:
+    if "/." in path or "/%2E" in path:
         path = _without_dots(path)
     return f"{path or '/'}{query}"
 
 
 def _without_dots(path: str) -> str:
-    """RFC 3986, section 5.2.4, for a path that begins with a slash."""
+    """RFC 3986, section 5.2.4, for a path that begins with a slash; a dot may be an escape."""
     kept: list[str] = []
     segments = path.split("/")[1:]
     for at, segment in enumerate(segments):
         is_last = at == len(segments) - 1
-        if segment in (".", ".."):
-            if segment == ".." and kept:
+        dots = segment.replace("%2E", ".")
+        if dots in (".", ".."):
+            if dots == ".." and kept:
                 kept.pop()
             if is_last:
                 kept.append("")
@@ -127,6 +141,14 @@ def _name_of(host_line: str) -> str:
 
 
 def _host(netloc: str, scheme: str) -> str:
+    """As the Host header has it: no port that is the scheme's own, an IPv6 address in its shortest form."""
     place = netloc.rpartition("@")[2]
-    default = _DEFAULT_PORTS.get(scheme, "")
-    return place.removesuffix(default) if default and not place.endswith("]") else place
+    host, port = place, ""
+    if not place.endswith("]") and ":" in place:
+        host, _, port = place.rpartition(":")
+    if host.startswith("["):
+        with suppress(OSError, ValueError):  # libcurl will say that it is none
+            host = f"[{inet_ntop(AF_INET6, inet_pton(AF_INET6, host[1:-1]))}]"
+    if not port.isdigit() or int(port) == _DEFAULT_PORTS.get(scheme):
+        return host
+    return f"{host}:{int(port)}"

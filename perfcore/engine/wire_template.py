@@ -60,7 +60,7 @@ def wire_template(scenario: Scenario, sample: Request) -> WireTemplate | None:
     if case.multipart is not None or case.body_file is not None or settings.cookies:
         return None
     given = {header_name(line) for line in sample.headers}
-    if "host" in given:
+    if "host" in given or "connection" in given:  # not sent where they stand
         return None
     parts = urlsplit(sample.url)
     origin = f"{sample.url.partition('://')[0]}://{parts.netloc}"

@@ -42,7 +42,7 @@ from perfcore.suite.yaml_document import (
 MOST_TESTS = 10_000
 # What the keys of `defaults` come to under all tests, and all texts with their variables: a few lines could ask
 # for gigabytes.
-_MOST_VALUES_OF_DEFAULTS = 200_000
+_MOST_VALUES_OF_DEFAULTS = 60_000
 _MOST_CHARACTERS = 100_000_000
 
 _TOP = "test_suite"

@@ -27,6 +27,8 @@ from perfcore.suite.mistakes import KeyPath, Mistake, shown
 
 # A suite of a thousand tests has some ten thousand values; above the bound, loading would take over a second.
 MOST_VALUES = 100_000
+# Of one mapping: what is looked at key by key, some with an eye to all others.
+MOST_KEYS = 30_000
 DEEPEST = 100
 # A text counts as one value more for so many characters, and for each `${`, which is looked up on its own.
 CHARACTERS_A_VALUE = 500
@@ -214,6 +216,8 @@ class _Reader:
             key = self._key(event, path)
             key_path = (*path, key)
             if key not in mapping:
+                if len(mapping) >= MOST_KEYS:
+                    self._stop(event, path[:3], f"has more than {MOST_KEYS:,} keys")
                 self._document.places[key_path] = _place(event)
                 mapping[key] = self._node(self._next(), key_path)
                 continue

@@ -104,7 +104,7 @@ def test_large_defaults_of_many_tests_are_told_at_the_defaults(defaults):
 
     assert told[0].startswith("stdin:4:")
     assert "defaults" in told[0]
-    assert told[0].endswith("come to more than 200,000 values under 2,000 tests")
+    assert told[0].endswith("come to more than 60,000 values under 2,000 tests")
 
 
 def test_many_variables_that_refer_to_each_other_are_told_quickly():

@@ -118,6 +118,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ),
         (BOMB, None, "the file comes to more than 100,000 values, aliases expanded"),
         ("[" + "1," * 200_000 + "]", None, "the file comes to more than 100,000 values"),
+        ("".join(f"a{n}: 1\n" for n in range(30_001)), (30_001, 1), "has more than 30,000 keys"),
     ],
 )
 def test_reading_stops_at_what_cannot_be_read(text, place, told):
