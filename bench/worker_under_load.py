@@ -1,6 +1,6 @@
 """One worker's part of a run, in this process: the program that bench.profile counts instructions of.
 
-python -m bench.worker_under_load URL REQUESTS USERS
+python -m bench.worker_under_load URL REQUESTS USERS ENGINE
 """
 
 import gc
@@ -10,10 +10,10 @@ import sys
 import time
 
 from perfcore.engine import http_client
-from perfcore.engine.http_client import HttpClient
+from perfcore.engine.engine_choice import Engine
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.mixed_client import transport_for
 from perfcore.engine.pacing import pacer_for
-from perfcore.engine.poller import Poller
 from perfcore.engine.scenario import Scenario
 from perfcore.metrics.run_memory import RunMemory
 from perfcore.metrics.samples import SampleReader, SampleWriter
@@ -21,14 +21,14 @@ from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
 
 
-def run(url: str, requests: int, users: int) -> None:
+def run(url: str, requests: int, users: int, engine: Engine) -> None:
     case = TestCase(
         name="profile", endpoint=url, parallel_users=users, ramp_up="0s", iterations=requests // users
     )
     suite = TestSuite.of(case)
     memory = RunMemory(1, 1)
     writer = SampleWriter(memory.rings[0], lambda rows: memory.accumulators[0].fold(rows))
-    transport = HttpClient(Poller())
+    transport = transport_for({0: engine})
     pacer = pacer_for(case)
     start_ns = time.monotonic_ns()
     memory.accumulators[0].tests[0].begin(start_ns, None)
@@ -69,4 +69,4 @@ if __name__ == "__main__":
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     gc.disable()
-    run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "wire" if sys.argv[4] == "wire" else "transfer")
