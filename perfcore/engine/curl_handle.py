@@ -28,6 +28,7 @@ from perfcore.engine.curl_options import (
     set_settings,
     set_texts,
 )
+from perfcore.engine.cycle import Cycle
 from perfcore.engine.response_keeping import BODY_LIMIT, SAMPLE_LIMIT, KeptResponse
 from perfcore.engine.transport import Request, RequestSettings
 from perfcore.engine.upload import Upload
@@ -120,6 +121,7 @@ class User:
         "chosen",
         "closed",
         "configured",
+        "cycle",
         "fd",
         "getinfo",
         "handle",
@@ -132,6 +134,7 @@ class User:
         "overhead",
         "plain",
         "ready_for",
+        "rest",
         "shard",
         "share",
         "sockets",
@@ -151,6 +154,8 @@ class User:
         self.configured: Request | None = None
         self.ready_for: Request | None = None  # what can be sent again without another thought
         self.active = False
+        self.cycle: Cycle | None = None  # in which it goes on by itself
+        self.rest = b""  # of a plain row
         self.address = Address()  # whom it is connected to; nobody as yet
         self.addresses: AddressChoice | None = None  # which of several the next connection goes to
         self.chosen: dict[str, str] = {}  # by host
@@ -175,6 +180,7 @@ class User:
         before = self.configured
         self.configured = request
         self.head_size = None
+        self.rest = b""
         self.plain = False
         if before is None or before.settings is not request.settings:
             self._configure_settings(request, ca_file)

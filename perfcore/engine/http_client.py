@@ -13,29 +13,23 @@ What is not obvious:
 libcurl's objects and their settings are in engine/curl_handle.py, the descriptors in engine/socket_watch.py.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
 
 import pycurl
 
-from perfcore.engine.address_choice import AddressChoice, NameTable, is_address
-from perfcore.engine.attempts import Attempts, must_be_counted
 from perfcore.engine.curl_errors import URL_MALFORMAT
-from perfcore.engine.curl_handle import FAR_NS, TIMEOUT_SOCKET, Shard, User, default_ca_file
-from perfcore.engine.curl_options import set_addresses
-from perfcore.engine.poller import READ, Poller, is_readable
-from perfcore.engine.preconnection import Preconnection, can_be_used, report_all
-from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, origin, sendable_place
+from perfcore.engine.curl_handle import FAR_NS, TIMEOUT_SOCKET, Shard, User
+from perfcore.engine.poller import READ, Poller
+from perfcore.engine.preconnection import report_all
+from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, sendable_place
 from perfcore.engine.rehearsal import rehearse
-from perfcore.engine.socket_watch import SocketWatch, curl_events
-from perfcore.engine.transfer_figures import TransferFigures, address_name
+from perfcore.engine.socket_watch import curl_events
+from perfcore.engine.transfer_cycle import record_plain
+from perfcore.engine.transfer_users import TransferUsers
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import RESENT
 
-USERS_PER_SHARD = 40
 # After so long in one batch the loop gets its turn, so that due starts are not kept waiting.
 BATCH_NS = 250_000
 # But not after fewer completions than usually fit: a pass costs as much as a request, and on a slow machine (or
@@ -44,32 +38,20 @@ LEAST_BATCH = 24
 _clock_ns = time.monotonic_ns
 
 
-class HttpClient:
+class HttpClient(TransferUsers):
     """libcurl transfers on CurlMulti shards, one epoll over all of them. See engine/transport.py for the methods."""
 
     name = "transfer"
 
     def __init__(self, poller: Poller) -> None:
-        self._poller = poller
-        self._watch: SocketWatch[Shard] = SocketWatch(poller)
-        self._shards: list[Shard] = []
-        self._users: list[User] = []
-        self._exchange_of: dict[pycurl.Curl, Exchange] = {}
-        self._user_of: dict[int, User] = {}  # by descriptor
+        super().__init__(poller)
         self._touched: list[Shard] = []
         self._unhandled: list[tuple[int, int]] = []  # events that the last pass had no time for
         self._early: list[Exchange] = []  # ended while they were started
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
         self._wake_ns = FAR_NS
-        self._figures = TransferFigures(self._become_wary)
         self._note_answer = self._figures.note_answer
-        self._names = NameTable()
-        self._ca_file = default_ca_file()
-        self._preconnection = Preconnection(poller, self._watch, self._ca_file)
-        self._emptied_jars: dict[int, int] = {}
-        self._multiplexing = pycurl.PIPE_MULTIPLEX
-        self._is_wary = False  # the server closes connections without saying so: look before each request
 
     @property
     def in_flight(self) -> int:
@@ -107,12 +89,25 @@ class HttpClient:
             report_all(stood)
 
     def poll(self, timeout_s: float) -> list[Exchange]:
-        """Exchanges that have ended, `done_ns` stamped after the last byte of each."""
+        """Exchanges that have ended, `done_ns` stamped after the last byte of each.
+
+        Those of plain tests go on by themselves meanwhile (transport.Cycle); this then returns when the time is over.
+        """
         if self._judged:
             self._forget_judged()
         completed, self._early = self._early, []
+        until_ns = _clock_ns() + int(timeout_s * 1e9)
+        while True:
+            self._pass(until_ns, completed)
+            if completed or _clock_ns() >= until_ns:
+                break
+        if self._kept:
+            self._judged, self._kept = self._kept, []
+        return completed
+
+    def _pass(self, until_ns: int, completed: list[Exchange]) -> None:
         begin_ns = _clock_ns()
-        timeout_s = self._until_libcurl_wants(begin_ns, timeout_s)
+        timeout_s = self._until_libcurl_wants(begin_ns, (until_ns - begin_ns) / 1e9)
         events = self._unhandled or self._poller.wait(0 if completed else timeout_s)
         self._unhandled = []
         owners, wanted = self._watch.owner, self._watch.wanted
@@ -139,9 +134,6 @@ class HttpClient:
             # The next hop of a redirect that ended while it was started: its answer is handed over with it, now.
             completed += self._early
             self._early = []
-        if self._kept:
-            self._judged, self._kept = self._kept, []
-        return completed
 
     def cut(self, exchange: Exchange) -> None:
         user = exchange.transport_state
@@ -171,31 +163,6 @@ class HttpClient:
 
     def rehearse(self) -> None:
         rehearse(HttpClient(Poller()))
-
-    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
-        """By test and address: the connections opened to it and the requests sent to it."""
-        return self._figures.addresses()
-
-    def http_versions(self) -> dict[int, dict[str, int]]:
-        """By test: connections by the version of HTTP that was spoken on them."""
-        return self._figures.http_versions()
-
-    def emptied_jars(self) -> dict[int, int]:
-        """By test: how often a jar of cookies was emptied, since a server had overfilled it."""
-        return self._emptied_jars
-
-    def preconnect(self, case: int, requests: Iterable[tuple[int, Request]], timeout_s: float) -> None:
-        """Have a connection stand, TLS included, for each of these users of a test, for its first request to take.
-
-        `requests` are the users' numbers with what they are going to send. To be called while nothing is under way.
-        """
-        # With multiplexing libcurl takes no plain connection that has carried nothing yet. A user has one request
-        # under way and needs none; but a request without it takes 2 % more instructions.
-        self._multiplexing = pycurl.PIPE_NOTHING
-        users = (
-            ((case, number), self._user_to_connect(number, request), request) for number, request in requests
-        )
-        self._preconnection.connect(users, timeout_s)
 
     def close(self) -> None:
         for user in self._users:
@@ -244,12 +211,18 @@ class HttpClient:
         waiting = 1
         while waiting:
             waiting, succeeded, failed = shard.info_read()
+            again: list[Exchange] = []
             for handle in succeeded:
                 exchange = self._exchange_of[handle]
                 user: User = exchange.transport_state
-                exchange.done_ns = now_ns
                 # First: a connection that is not kept is closed by it, and that is looked at below.
                 shard.remove_handle(handle)
+                cycle = user.cycle if user.plain and not self._is_wary else None
+                if cycle is not None and record_plain(exchange, user, cycle, now_ns):
+                    shard.add_handle(handle)
+                    again.append(exchange)
+                    continue
+                exchange.done_ns = now_ns
                 user.active = False
                 shard.active -= 1
                 self._note_answer(exchange, user)
@@ -274,6 +247,12 @@ class HttpClient:
                 if user.keeps:
                     self._hand_over_kept(exchange, user)
                 completed.append(exchange)
+            if again:
+                issued_ns = _clock_ns()
+                for exchange in again:
+                    exchange.issued_ns = issued_ns
+                if shard.act(TIMEOUT_SOCKET, 0)[1] < shard.active:
+                    waiting, now_ns = 1, _clock_ns()
 
     def _is_followed(self, exchange: Exchange, user: User) -> bool:
         """Whether the answer pointed elsewhere and the request goes on there."""
@@ -323,128 +302,3 @@ class HttpClient:
         shard.remove_handle(user.handle)
         user.active = False
         shard.active -= 1
-
-    # -- users and their sockets ------------------------------------------------------------------------------
-
-    def _open(self, exchange: Exchange, request: Request) -> User:
-        user = self._preconnection.take((exchange.case, exchange.user))
-        if user is None:
-            user = self._new_user(exchange.user, request)
-        elif user.open_sockets and not can_be_used(user):
-            self._drop(user, user.fd)
-        if must_be_counted(request):
-            user.attempts = Attempts(request.settings, user.kept, partial(self._note_sent_to, exchange))
-            user.takes_more = True
-        self._users.append(user)
-        self._exchange_of[user.handle] = exchange
-        exchange.transport_state = user
-        return user
-
-    def _new_user(self, number: int, request: Request) -> User:
-        shard = self._shards[-1] if self._shards else self._new_shard()
-        if shard.users >= USERS_PER_SHARD:
-            # Users who could not connect beforehand have left room in others.
-            roomy = (one for one in self._shards if one.users < USERS_PER_SHARD)
-            shard = next(roomy, None) or self._new_shard()
-        shard.users += 1
-        user = User(shard, number, self._callbacks)
-        select = request.settings.dns_select
-        if select != "first":
-            user.addresses = AddressChoice(select, self._names, number)
-            user.takes_more = True
-        return user
-
-    def _user_to_connect(self, number: int, request: Request) -> User:
-        user = self._new_user(number, request)
-        if user.addresses is not None:
-            self._choose_address(user, request)
-        return user
-
-    def _callbacks(self, user: User) -> Iterable[tuple[int, Callable[..., object]]]:
-        yield pycurl.SOCKOPTFUNCTION, partial(self._note_opened, user)
-        yield pycurl.CLOSESOCKETFUNCTION, self._close_socket
-
-    def _note_sent_to(self, exchange: Exchange, address: str) -> None:
-        name = address_name(exchange.transport_state, address)
-        self._figures.address(exchange.case, name).requests += 1
-
-    def _prepare(self, exchange: Exchange, user: User, request: Request) -> None:
-        """Make the user send this request; what only some users need before each request."""
-        if user.configured is not request:
-            user.configure(request, self._ca_file)
-        if not user.takes_more:
-            user.ready_for = request
-        if user.attempts is not None:
-            user.attempts.begin()
-            user.rewind()
-        if request.settings.cookies and user.empty_full_jar():
-            self._emptied_jars[exchange.case] = self._emptied_jars.get(exchange.case, 0) + 1
-        if user.addresses is not None:
-            self._choose_address(user, request)
-
-    def _choose_address(self, user: User, request: Request) -> None:
-        assert user.addresses is not None
-        _, host, port = origin(request.url)
-        if host in request.settings.resolve or is_address(host):
-            return  # the suite has said where to
-        if user.attempts is not None and user.attempts.hops:
-            return  # somebody else's names are looked up by libcurl, and not remembered
-        if port is not None and (host not in user.chosen or not user.open_sockets):
-            address = user.addresses.pick(host, port)
-            if address is not None:
-                user.chosen[host] = address
-                set_addresses(user.handle, {**request.settings.resolve, **user.chosen})
-
-    def _new_shard(self) -> Shard:
-        shard = Shard()
-        shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.callback(shard))
-        shard.multi.setopt(pycurl.M_MAXCONNECTS, USERS_PER_SHARD * 4)
-        shard.multi.setopt(pycurl.M_PIPELINING, self._multiplexing)
-        self._shards.append(shard)
-        return shard
-
-    def _become_wary(self) -> None:
-        self._is_wary = True
-
-    def _drop_if_dead(self, user: User) -> None:
-        is_its_own = self._user_of.get(user.fd) is user
-        if is_its_own and not user.active and not user.is_framed and is_readable(user.fd):
-            self._drop(user, user.fd)
-
-    def _drop_idle(self, fd: int) -> None:
-        """Close the connection of a user that is idle, which the server has closed or said something on unasked."""
-        user = self._user_of.get(fd)
-        if user is None or user.active or user.is_framed or not is_readable(fd):
-            return  # or the event was that it can be written, or one that was dealt with meanwhile
-        self._is_wary = True
-        self._drop(user, fd)
-
-    def _drop(self, user: User, fd: int) -> None:
-        # pycurl closes the socket by itself then, without calling _close_socket.
-        self._forget(fd)
-        user.drop_connection()
-        user.closed = 0
-
-    def _note_opened(self, user: User, fd: int, _purpose: int) -> int:
-        if fd in self._user_of:
-            self._forget(
-                fd
-            )  # an earlier socket with this number, which libcurl closed without being able to tell
-        user.plain = False
-        user.sockets += 1
-        user.open_sockets += 1
-        user.fd = fd
-        self._user_of[fd] = user
-        return 0
-
-    def _close_socket(self, fd: int) -> int:
-        self._forget(fd)
-        os.close(fd)
-        return 0
-
-    def _forget(self, fd: int) -> None:
-        user = self._user_of.pop(fd, None)
-        if user is not None:
-            user.open_sockets -= 1
-            user.closed += 1
-        self._watch.forget(fd)

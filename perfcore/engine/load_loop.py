@@ -10,13 +10,15 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from perfcore.engine.cycle import Budget, Cycle
 from perfcore.engine.pacing import Pacer
 from perfcore.engine.retrying import BackingOff, wants_retry
 from perfcore.engine.throttle import Throttle
-from perfcore.engine.transport import Cycle, Exchange, Request, Transport
+from perfcore.engine.transport import Exchange, Request, Transport
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import CHECKS, INTERRUPTED, SampleWriter
 from perfcore.suite.expectation import Expectation
+from perfcore.suite.quick_judgement import quick_judge
 
 Clock = Callable[[], int]
 
@@ -47,16 +49,6 @@ class Recorder(Protocol):
     def hand_over(self) -> None: ...
 
 
-class IterationBudget(Protocol):
-    """Iterations that all users of all workers share (`total_iterations`)."""
-
-    def take(self) -> bool:
-        """Whether there was one left; it is then the caller's."""
-
-    def is_spent(self) -> bool:
-        """Whether none is left, so that nobody needs to wait for one."""
-
-
 class CaseLoad:
     """One test on this worker: its users, how they are paced, how its answers are judged.
 
@@ -74,7 +66,7 @@ class CaseLoad:
         expectation: Expectation,
         starts: Iterator[tuple[int, int]],
         iterations: int | None,
-        budget: IterationBudget | None,
+        budget: Budget | None,
         graceful_stop_ns: int,
         draw: random.Random,
         is_throttled: bool = False,
@@ -111,6 +103,22 @@ class CaseLoad:
         self.accepted = bytes(expectation.status.accepts(status) for status in range(1000))
         self.judges_more = bool(
             expectation.needs_body or expectation.needs_headers or expectation.max_time_s is not None
+        )
+        self.is_right = quick_judge(expectation)
+
+    def plain_cycle(self, recorder: SampleWriter) -> Cycle | None:
+        """What a transport may do of itself, if nothing happens between two requests of a user but their judgement."""
+        if not self.immediate or self.retries:
+            return None
+        return Cycle(
+            recorder,
+            source=self.source,
+            accepted=self.accepted,
+            iterations=self.iterations,
+            budget=self.budget,
+            end_ns=self.end_ns,
+            judge=self.is_right if self.judges_more else None,
+            needs_headers=self.expectation.needs_headers,
         )
 
     def begin_at(self, start_ns: int, end_ns: int | None) -> None:
@@ -180,18 +188,9 @@ class LoadLoop:
         self._throttle = throttle
         self._housekeeping_ns = 0
         self._hand_over_ns = 0
-        for load in loads:
-            load.cycle = self._cycle(load)
-
-    def _cycle(self, load: CaseLoad) -> Cycle | None:
-        """What the transport may go on with by itself: a test in which nothing happens between a user's requests."""
-        is_plain = load.immediate and not load.judges_more and not load.retries
-        if not is_plain or self._throttle is not None or not isinstance(self._recorder, SampleWriter):
-            return None
-        take = None if load.budget is None else load.budget.take
-        cycle = Cycle(load.accepted, load.iterations, take, self._recorder, load.source)
-        cycle.end_ns = load.end_ns
-        return cycle
+        if throttle is None and isinstance(recorder, SampleWriter):
+            for load in loads:
+                load.cycle = load.plain_cycle(recorder)
 
     def run(self) -> None:
         """Until every test is through: users done or time over, and nothing in flight."""
@@ -328,7 +327,7 @@ class LoadLoop:
             if exchange.error:
                 self._on_failure(exchange, exchange.error_text)
             elif load.judges_more:
-                if self._breaks(exchange, load.expectation):
+                if self._breaks(exchange, load):
                     judged_wrong.append(exchange)
             elif not load.accepted[exchange.status]:
                 exchange.error = CODE["expectation:status"]
@@ -379,9 +378,12 @@ class LoadLoop:
         if between:
             self._conclude(between)
 
-    def _breaks(self, exchange: Exchange, expectation: Expectation) -> bool:
+    def _breaks(self, exchange: Exchange, load: CaseLoad) -> bool:
         response_s = (exchange.done_ns - exchange.due_ns) / 1e9
         answer = (exchange.status, exchange.headers, exchange.body, response_s)
+        if load.is_right(*answer):
+            return False
+        expectation = load.expectation
         broken = expectation.first_broken(*answer)
         if broken is None:
             return False

@@ -12,7 +12,15 @@ HEADERS_LIMIT = 256 * 1024
 class KeptResponse:
     """The answer that is coming in for one user; `take` hands it over and begins anew."""
 
-    __slots__ = ("_body", "_body_bytes", "_header_bytes", "_header_lines", "answers", "body_limit")
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_header_bytes",
+        "_header_lines",
+        "answers",
+        "body_limit",
+        "head_is_whole",
+    )
 
     def __init__(self) -> None:
         self.body_limit = SAMPLE_LIMIT
@@ -21,6 +29,7 @@ class KeptResponse:
         self._body_bytes = 0
         self._header_lines: list[bytes] = []
         self._header_bytes = 0
+        self.head_is_whole = False  # the empty line that ends it has come; trailers may have come since
 
     def add_body(self, chunk: bytes) -> None:
         if self._body_bytes < self.body_limit:
@@ -33,21 +42,20 @@ class KeptResponse:
             self._header_lines = []
             self._body = []
             self._header_bytes = self._body_bytes = 0
+            self.head_is_whole = False
             self.answers += line.partition(b" ")[2][:1] != b"1"
+        elif not line.strip():
+            self.head_is_whole = True
         elif self._header_bytes < HEADERS_LIMIT:
             self._header_lines.append(line)
             self._header_bytes += len(line)
-
-    @property
-    def head_is_whole(self) -> bool:
-        """Whether the empty line that ends a head has come."""
-        return bool(self._header_lines) and not self._header_lines[-1].strip()
 
     def take(self) -> tuple[bytes, dict[str, str]]:
         """The body and the headers so far."""
         kept = b"".join(self._body), parse_headers(self._header_lines)
         self._body, self._header_lines = [], []
         self._body_bytes = self._header_bytes = 0
+        self.head_is_whole = False
         return kept
 
 

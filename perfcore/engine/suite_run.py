@@ -12,13 +12,13 @@ from pathlib import Path
 from perfcore.engine.curl_handle import versions
 from perfcore.engine.embedded_target import EmbeddedTarget
 from perfcore.engine.engine_choice import EngineWish
-from perfcore.engine.http_client import USERS_PER_SHARD
 from perfcore.engine.plan import RunPlan, most_users_of_a_worker, plan_run
 from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.run_document import Instant, RunNotes, run_document
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.supervisor import Supervisor
+from perfcore.engine.transfer_users import USERS_PER_SHARD
 from perfcore.engine.worker import SharedBudget, WorkerJob
 from perfcore.errors import SetupFailedError
 from perfcore.metrics.environment import EnvironmentSampler

@@ -6,13 +6,12 @@ request would cost as much as the bookkeeping itself. A transport never raises f
 an outcome, a code of metrics/outcomes.py on the exchange.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from perfcore.engine.upload import Upload
-from perfcore.metrics.samples import SampleWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,36 +85,6 @@ class Request:
         self.body = body
         self.credentials = credentials
         self.prepared: Any = None  # the transport's alone: the request in the form in which it sends it
-
-
-class Cycle:
-    """What a transport may do of itself for a plain closed test, so that the loop is not asked for each request.
-
-    Such a test sends its next request as soon as an answer has come, and looks at nothing but its status. What it sends
-    is constant, or of `source`.
-    When an answer's status is `accepted` and comes before `end_ns`, and `take` (of `total_iterations`) gives one more
-    where there is such a budget, the transport may record the request into `recorder` and send the next. Otherwise, and
-    for everything that is not a success, the exchange is handed back as ever, with its iteration, due and issued
-    instants brought up to date. `iterations` bounds each user. `recognised` counts the answers that needed no parser.
-    """
-
-    __slots__ = ("accepted", "end_ns", "iterations", "recognised", "recorder", "source", "take")
-
-    def __init__(
-        self,
-        accepted: bytes,
-        iterations: int,
-        take: Callable[[], bool] | None,
-        recorder: SampleWriter,
-        source: Any,
-    ) -> None:
-        self.accepted = accepted
-        self.iterations = iterations
-        self.take = take
-        self.recorder = recorder
-        self.source = source
-        self.end_ns = 0
-        self.recognised = 0
 
 
 class Exchange:

@@ -9,19 +9,24 @@ What is not obvious:
 
 import time
 
+from perfcore.engine.cycle import Cycle
 from perfcore.engine.poller import WRITE, Poller
 from perfcore.engine.rehearsal import rehearse
-from perfcore.engine.transport import Cycle, Exchange, Request
+from perfcore.engine.response_keeping import BODY_LIMIT, parse_headers
+from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import BROKEN
-from perfcore.engine.wire_exchanges import BUFFER_BYTES, WireExchanges
+from perfcore.engine.wire_exchanges import WireExchanges
 from perfcore.engine.wire_reader import PARSER_ERRORS
 from perfcore.engine.wire_template import WireTemplate
 from perfcore.engine.wire_user import WireUser
+from perfcore.engine.wire_users import BUFFER_BYTES
 from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
 
 _CHUNK_END = b"0\r\n\r\n"
 _FIRST = ord("H")  # of an answer, and not of empty lines before it
+_LINE_END = ord("\n")
 _INTERIM = ord("1")  # the first digit of the status
+_NO_HEADERS: dict[str, str] = {}
 _clock_ns = time.monotonic_ns
 
 
@@ -45,11 +50,10 @@ class WireClient(WireExchanges):
         user.due_ns = exchange.due_ns
         if user.may_cycle is not None:
             user.left = user.may_cycle.iterations - exchange.iteration
+        if user.stood_before:
+            user.connections = 1
         if user.connection is not None and user.connection.has_input():
             self._give_up(user)  # whatever it says was said before it was asked
-            user.stood_before = False
-        elif user.stood_before:
-            user.connections = 1
         now_ns = exchange.issued_ns = user.issued_ns = _clock_ns()
         if user.connection is None:
             self._connect(user, now_ns)
@@ -122,8 +126,10 @@ class WireClient(WireExchanges):
                     continue
                 status, issued_ns = self._reader.status, clock()
             may_go_on = user.left > 0 and done_ns < cycle.end_ns and cycle.accepted[status]
+            if cycle.judge is not None:
+                may_go_on = may_go_on and self._is_right(user, cycle, size, status, done_ns)
             if not may_go_on or (cycle.take is not None and not cycle.take()):
-                self._end_cycle(user, received_bytes, status, done_ns, completed)
+                self._end_cycle(user, size, received_bytes, status, done_ns, completed)
                 continue
             broken, rest, due_ns, began_ns = None, user.rest, user.due_ns, user.issued_ns
             if user.template is not None:
@@ -157,25 +163,34 @@ class WireClient(WireExchanges):
 
     def _parse_plain(self, user: WireUser, size: int, now_ns: int) -> int:
         """Bytes of the answer if it is a whole one, alone, on a connection that goes on; 0 for any other, unparsed."""
-        reader = self._reader
+        reader, cycle = self._reader, user.cycle
+        judges = cycle is not None and cycle.judge is not None
+        if judges:
+            reader.kept_body, reader.body_limit = [], BODY_LIMIT
         try:
             reader.feed(self._view[:size])
         except PARSER_ERRORS:
             reader.renew()
             return 0
         if reader.complete == 1 == reader.begun and reader.keeps_alive and not user.sends_head:
-            head_bytes = self._buffer.find(b"\n\r\n", 0, size) + 3
+            buffer = self._buffer
+            head_bytes = buffer.find(b"\n\r\n", 0, size) + 3
             received_bytes = head_bytes + reader.body_bytes
+            # What does not end with a line is not chunked, and then its sizes tell all.
+            is_plain = received_bytes == size and buffer[size - 1] != _LINE_END
             if (
-                self._buffer[0] == _FIRST
+                buffer[0] == _FIRST
                 and size < BUFFER_BYTES
-                and (received_bytes == size or self._is_chunked(head_bytes, size))
-                and self._buffer.find(b"\n\n", 0, head_bytes) < 0
+                and (is_plain or self._is_one(head_bytes, received_bytes, size))
             ):
+                if judges:
+                    self._plain_head, self._plain_body = head_bytes, reader.take_body()
                 reader.begun = reader.complete = reader.body_bytes = 0
                 if now_ns >= user.known.learn_ns:
                     answer = bytes(self._view[:size])
-                    user.known.learn(answer, head_bytes, received_bytes, reader.status, now_ns)
+                    user.known.learn(
+                        answer, head_bytes, received_bytes, reader.status, now_ns, head_alone=judges
+                    )
                 return received_bytes
         reader.renew()
         return 0
@@ -188,15 +203,43 @@ class WireClient(WireExchanges):
             user.rest = self._plain_rest(exchange, len(data))
         user.data = data
 
-    def _is_chunked(self, head_bytes: int, size: int) -> bool:
-        """Whether one head and then chunks stand in the buffer: their sizes do not tell where the head ends."""
+    def _is_one(self, head_bytes: int, received_bytes: int, size: int) -> bool:
+        """Whether one head and what belongs to it stand in the buffer: of chunks the sizes do not tell."""
         buffer = self._buffer
-        return buffer.endswith(_CHUNK_END, 0, size) and buffer[9] != _INTERIM and head_bytes > 2
+        return (
+            (received_bytes == size or buffer.endswith(_CHUNK_END, 0, size))
+            and buffer[9] != _INTERIM
+            and head_bytes > 2
+            and buffer.find(b"\n\n", 0, head_bytes) < 0
+        )
+
+    def _is_right(self, user: WireUser, cycle: Cycle, size: int, status: int, done_ns: int) -> bool:
+        """Whether the plain answer in the buffer, known or just parsed, is as the test expects it."""
+        known, headers = user.known, _NO_HEADERS
+        if size == known.size and self._buffer.startswith(known.head):
+            body = bytes(self._view[len(known.head) : size])
+            if cycle.needs_headers:
+                headers = known.headers
+        else:
+            body = self._plain_body
+            if cycle.needs_headers:
+                headers = parse_headers(bytes(self._view[: self._plain_head]).splitlines()[1:])
+        assert cycle.judge is not None
+        return cycle.judge(status, headers, body, (done_ns - user.due_ns) / 1e9)
 
     def _end_cycle(
-        self, user: WireUser, received_bytes: int, status: int, done_ns: int, completed: list[Exchange]
+        self,
+        user: WireUser,
+        size: int,
+        received_bytes: int,
+        status: int,
+        done_ns: int,
+        completed: list[Exchange],
     ) -> None:
         """A whole answer after which the user does not go on by itself."""
+        if user.may_cycle is not None and user.may_cycle.judge is not None:
+            self._receive(user, size, done_ns, completed)  # with its body, for the loop to judge
+            return
         self._leave_cycle(user)
         user.first_ns = done_ns
         exchange = self._figures.fill(user, done_ns, received_bytes)

@@ -242,6 +242,12 @@ class AnswerReader:
                 return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, self.body_limit)
         return body
 
+    def take_body(self) -> bytes:
+        """What was kept of it, as it came; nothing is kept of the next one."""
+        body, self.kept_body = b"".join(self.kept_body or ()), None
+        self._kept_bytes = 0
+        return body
+
     def renew(self) -> None:
         """Forget what has come: the connection it came on is not used any more."""
         self._renew()
@@ -255,7 +261,7 @@ class KnownAnswer:
     answer; both leave no room for another end. The date in it makes it a new one every second.
     """
 
-    __slots__ = ("head", "learn_ns", "received_bytes", "size", "status")
+    __slots__ = ("_headers", "head", "learn_ns", "received_bytes", "size", "status")
 
     LEARN_EVERY_NS = 10_000_000
 
@@ -265,17 +271,38 @@ class KnownAnswer:
         self.received_bytes = 0
         self.status = 0
         self.learn_ns = 0  # not again before: answers that never come twice are not worth it
+        self._headers: dict[str, str] | None = None
 
-    def learn(self, answer: bytes, head_bytes: int, received_bytes: int, status: int, now_ns: int) -> None:
-        """`answer` came in one piece, was whole, and its connection goes on."""
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer whose head is known; lower-case names."""
+        if self._headers is None:
+            self._headers = parse_headers(self.head.splitlines()[1:])
+        return self._headers
+
+    def learn(
+        self,
+        answer: bytes,
+        head_bytes: int,
+        received_bytes: int,
+        status: int,
+        now_ns: int,
+        *,
+        head_alone: bool = False,
+    ) -> None:
+        """`answer` came in one piece, was whole, and its connection goes on.
+
+        With `head_alone` it is not learned where only a whole answer would do.
+        """
         self.learn_ns = now_ns + self.LEARN_EVERY_NS
         head = answer[:head_bytes]
         lengths = _LENGTH.findall(head)
         tells_length = len(lengths) == 1 and int(lengths[0]) == len(answer) - head_bytes
         if tells_length and not _CHUNKED.search(head) and status not in _NO_BODY_STATUSES:
             self.head = head
-        elif len(answer) <= _WHOLE_LIMIT:
+        elif len(answer) <= _WHOLE_LIMIT and not head_alone:
             self.head = answer
         else:
             return
         self.size, self.received_bytes, self.status = len(answer), received_bytes, status
+        self._headers = None

@@ -137,7 +137,9 @@ def _without_dots(path: str) -> str:
 
 def _name_of(host_line: str) -> str:
     """The name in a Host header, which cookies are of."""
-    return urlsplit("//" + host_line.partition(":")[2].strip()).hostname or ""
+    with suppress(ValueError):  # brackets that do not fit: no name at all
+        return urlsplit("//" + host_line.partition(":")[2].strip()).hostname or ""
+    return ""
 
 
 def _host(netloc: str, scheme: str) -> str:

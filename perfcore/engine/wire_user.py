@@ -5,7 +5,8 @@ from typing import Any
 
 from perfcore.engine.address_choice import AddressChoice
 from perfcore.engine.cookie_jar import CookieJar
-from perfcore.engine.transport import Cycle, Exchange, Request
+from perfcore.engine.cycle import Cycle
+from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import Connection
 from perfcore.engine.wire_reader import AnswerReader, KnownAnswer
 from perfcore.engine.wire_request import WireRequest, wire_request

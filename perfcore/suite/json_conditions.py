@@ -233,7 +233,7 @@ def _read_number(operand: object) -> int | float:
 
 def _unmet(name: str, operand: Any, value: Any) -> str | None:
     """What was expected, when the value does not meet the condition."""
-    if _MEETS[name](value, operand):
+    if MEETS[name](value, operand):
         return None
     if name == "matches":
         return f"text that matches {shown(operand.pattern)}"
@@ -247,7 +247,7 @@ _EXPECTED = {
     "contains": "it to contain ",
     "length": "length ",
 }
-_MEETS: dict[str, Callable[[Any, Any], bool]] = {
+MEETS: dict[str, Callable[[Any, Any], bool]] = {
     "exists": lambda value, wanted: True,
     "min": lambda value, limit: _is_number(value) and value >= limit,
     "max": lambda value, limit: _is_number(value) and value <= limit,

@@ -1,4 +1,7 @@
-"""Servers of raw sockets that misbehave as told, and a hand to drive an HttpClient with.
+"""Servers of raw sockets that misbehave as told, and a hand to drive a client with.
+
+A module or test marked `both_engines` runs once with an HttpClient (libcurl transfers) and once with a WireClient;
+`transfers_only` and `wire_only` say of one test why it does not. Without a mark it is an HttpClient.
 
 Every wait is bounded by WAIT_S; nothing here sleeps to be on the safe side.
 """
@@ -14,11 +17,30 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+from waiting import WAIT_S, wait_until
+
 from perfcore.engine.http_client import HttpClient
 from perfcore.engine.poller import Poller
 from perfcore.engine.transport import Exchange, Request, RequestSettings
+from perfcore.engine.wire_client import WireClient
 
-WAIT_S = 20.0
+Client = HttpClient | WireClient
+CLIENTS: dict[str, type[Client]] = {"transfer": HttpClient, "wire": WireClient}
+engine_under_test = "transfer"  # set by the fixture `engine`
+
+both_engines = pytest.mark.engines("transfer", "wire")
+
+
+def transfers_only(reason: str) -> pytest.MarkDecorator:
+    """`reason` is what the wire path does not do, or does in a way of its own."""
+    return pytest.mark.engines("transfer", reason=reason)
+
+
+def wire_only(reason: str) -> pytest.MarkDecorator:
+    return pytest.mark.engines("wire", reason=reason)
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -69,9 +91,10 @@ def bodies_thrown_away() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_client() -> Iterator[HttpClient]:
+def open_client(engine: str | None = None) -> Iterator[Client]:
+    """A client of this engine, or else of the one that the test is running with."""
     with bodies_thrown_away():
-        client = HttpClient(Poller())
+        client = CLIENTS[engine or engine_under_test](Poller())
         try:
             yield client
         finally:
@@ -82,7 +105,15 @@ def user(number: int = 1) -> Exchange:
     return Exchange(number, 0, None)
 
 
-def send(client: HttpClient, exchange: Exchange, sent: Request) -> Exchange:
+def descriptor_of(exchange: Exchange) -> int:
+    """Of the connection that the user has kept; -1 for none."""
+    state = exchange.transport_state
+    if hasattr(state, "fd"):
+        return int(state.fd)
+    return -1 if state.connection is None else int(state.connection.fd)
+
+
+def send(client: Client, exchange: Exchange, sent: Request) -> Exchange:
     """One request from start to end."""
     exchange.request = sent
     client.start(exchange, sent)
@@ -90,7 +121,15 @@ def send(client: HttpClient, exchange: Exchange, sent: Request) -> Exchange:
     return exchange
 
 
-def finish(client: HttpClient, count: int) -> list[Exchange]:
+def send_all(client: Client, exchanges: list[Exchange], sent: Request) -> list[Exchange]:
+    """One request of each user from start to end, all at once; in the order in which they ended."""
+    for exchange in exchanges:
+        exchange.request = sent
+        client.start(exchange, sent)
+    return finish(client, len(exchanges))
+
+
+def finish(client: Client, count: int) -> list[Exchange]:
     """Poll until `count` exchanges have ended."""
     deadline = time.monotonic() + WAIT_S
     done: list[Exchange] = []
@@ -102,10 +141,7 @@ def finish(client: HttpClient, count: int) -> list[Exchange]:
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread or process is about to do."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {WAIT_S} s"
-        time.sleep(0.002)
+    wait_until(condition, "what the test waits for")
 
 
 class Connection:

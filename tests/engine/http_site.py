@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 from engine.http_harness import (
     OK,
+    Client,
     Connection,
     RawServer,
     open_client,
     serving,
 )
-from perfcore.engine.http_client import HttpClient
 from perfcore.engine.transport import Exchange
 from perfcore.metrics.outcomes import ERROR_KINDS
 
@@ -47,7 +47,7 @@ class Site:
 
 
 @contextmanager
-def site(**routes: "bytes | Callable[[bytes], bytes]") -> Iterator[tuple[Site, RawServer, HttpClient]]:
+def site(**routes: "bytes | Callable[[bytes], bytes]") -> Iterator[tuple[Site, RawServer, Client]]:
     served = Site(**routes)
     with serving(served) as server, open_client() as client:
         yield served, server, client

@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +11,9 @@ from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
-from integration.runs import children, is_alive, wait_until
-from target_process import TargetProcess, running_target
+from integration.runs import children, is_alive, process_of, python, run_python
+from target_process import TargetProcess
+from waiting import wait_until
 
 from perfcore.engine import fresh_interpreter
 from perfcore.engine.fresh_interpreter import FreshInterpreter
@@ -35,12 +35,6 @@ end = socket.socket(fileno=int(sys.argv[3]))
 read_message(end)
 say = MessageWriter(end).send
 """
-
-
-@pytest.fixture(scope="module")
-def target() -> Iterator[TargetProcess]:
-    with running_target() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -237,9 +231,7 @@ def tell(progress):
 order = order_of(sys.argv[1], workers=2, duration="30s")
 threading.Thread(target=FreshInterpreter(order, tell).run).start()
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", program, target.url], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as caller:
+    with process_of(ROOT, python(program, target.url)) as caller:
         assert caller.stdout is not None
         family = [int(word) for word in caller.stdout.readline().split()]
         caller.kill()
@@ -420,5 +412,4 @@ assert threading.active_count() == 1
 assert not process_has_one_thread()
 os._exit(0)
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stderr.decode()
+    run_python(ROOT, program)

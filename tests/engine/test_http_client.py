@@ -5,14 +5,13 @@ import json
 import os
 import resource
 import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.runs import run_python
 from target_process import ROOT, TargetProcess, running_target
 
 from engine.http_harness import (
@@ -20,33 +19,25 @@ from engine.http_harness import (
     Connection,
     answering,
     authority,
+    both_engines,
     finish,
     open_client,
     request,
     send,
     serving,
+    transfers_only,
     until,
     user,
+    wire_only,
 )
-from perfcore.engine import curl_handle, response_keeping
+from perfcore.engine import curl_handle, response_keeping, wire_exchanges
 from perfcore.engine.curl_handle import versions
 from perfcore.engine.curl_options import USER_AGENT
-from perfcore.engine.http_client import USERS_PER_SHARD
+from perfcore.engine.transfer_users import USERS_PER_SHARD
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.samples import CONNECTED, RESENT
 
-
-@pytest.fixture(scope="module")
-def shared_target() -> Iterator[TargetProcess]:
-    with running_target() as process:
-        yield process
-
-
-@pytest.fixture
-def target(shared_target: TargetProcess) -> TargetProcess:
-    shared_target.stats_when_closed()
-    shared_target.reset()
-    return shared_target
+pytestmark = both_engines
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +210,7 @@ def test_a_kept_body_is_bounded_and_the_rest_counted(
 ) -> None:
     monkeypatch.setattr(response_keeping, "BODY_LIMIT", 100_000)
     monkeypatch.setattr(curl_handle, "BODY_LIMIT", 100_000)
+    monkeypatch.setattr(wire_exchanges, "BODY_LIMIT", 100_000)
     with open_client() as client:
         exchange = user()
         for size in (400_000, 50_000):
@@ -373,20 +365,30 @@ def test_a_connection_closed_while_idle_is_replaced_and_does_not_keep_the_loop_b
             assert time.thread_time() - cpu_before < 0.05
 
 
-@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"once?"), ("POST", b"x" * 50_000)])
-def test_a_request_that_libcurl_sends_again_is_told_with_its_attempts(
-    method: str, body: bytes | None
-) -> None:
-    seen: list[bytes] = []
-
+def closing_instead_of_the_third_answer(seen: list[bytes]) -> Callable[[Connection], None]:
     def serve(connection: Connection) -> None:
         while (received := connection.read_request()) is not None:
             seen.append(received)
             if connection.number == 1 and len(seen) == 3:
-                return  # the third request on the first connection gets no answer: closed right after it
+                return
             connection.send(OK)
 
-    with serving(serve) as server, open_client() as client:
+    return serve
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", b"once?"), ("PUT", b"x" * 50_000)])
+def test_a_request_that_is_sent_again_is_told_with_its_attempts(method: str, body: bytes | None) -> None:
+    assert_the_third_is_sent_again(method, body)
+
+
+@transfers_only("the wire path sends again only what is idempotent")
+def test_libcurl_sends_a_post_again() -> None:
+    assert_the_third_is_sent_again("POST", b"once?")
+
+
+def assert_the_third_is_sent_again(method: str, body: bytes | None) -> None:
+    seen: list[bytes] = []
+    with serving(closing_instead_of_the_third_answer(seen)) as server, open_client() as client:
         exchange = user()
         sent = request(server.url, method, body=body)
         results = []
@@ -396,6 +398,36 @@ def test_a_request_that_libcurl_sends_again_is_told_with_its_attempts(
             results.append((exchange.attempts, exchange.flags))
         assert results == [(1, CONNECTED), (1, 0), (2, CONNECTED | RESENT), (1, 0), (1, 0)]
         assert sum(attempts for attempts, _ in results) == len(seen) == 6
+        assert len(server.connections) == 2
+
+
+@wire_only("libcurl transfers send a POST again")
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_what_is_not_idempotent_is_not_sent_again(method: str) -> None:
+    seen: list[bytes] = []
+    with serving(closing_instead_of_the_third_answer(seen)) as server, open_client() as client:
+        exchange = user()
+        sent = request(server.url, method, body=b"once!")
+        results = []
+        for _ in range(5):
+            send(client, exchange, sent)
+            results.append((ERROR_KINDS[exchange.error], exchange.attempts, exchange.flags))
+        assert results == [("", 1, CONNECTED), ("", 1, 0), ("closed", 1, 0), ("", 1, CONNECTED), ("", 1, 0)]
+        assert (len(seen), len(server.connections)) == (5, 2)
+
+
+@wire_only("libcurl transfers send again as often as they meet an end")
+def test_on_the_wire_a_request_is_sent_again_only_once() -> None:
+    def serve(connection: Connection) -> None:
+        if connection.number == 1 and connection.read_request() is not None:
+            connection.send(OK)
+        connection.read_request()  # and no answer
+
+    with serving(serve) as server, open_client() as client:
+        exchange, sent = user(), request(server.url)
+        assert send(client, exchange, sent).error == 0
+        send(client, exchange, sent)
+        assert (ERROR_KINDS[exchange.error], exchange.attempts, exchange.connections) == ("closed", 2, 1)
         assert len(server.connections) == 2
 
 
@@ -532,7 +564,7 @@ sys.path[:0] = ["tests"]
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 from engine.http_harness import finish, open_client, request, user
-with open_client() as client:
+with open_client(sys.argv[2]) as client:
     sent = request(sys.argv[1] + "/health")
     exchanges = [user(number) for number in range(1100)]
     done = []
@@ -547,23 +579,23 @@ print(len(done), sum(bool(exchange.error) for exchange in exchanges), highest > 
 """
 
 
-def test_descriptors_beyond_1023_work(target: TargetProcess) -> None:
+def test_descriptors_beyond_1023_work(target: TargetProcess, engine: str) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 3000:
         pytest.skip("needs 3,000 descriptors (ulimit -Hn)")
-    child = subprocess.run(
-        [sys.executable, "-c", MANY, target.url], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    child = run_python(ROOT, MANY, target.url, engine)
     assert child.stdout.split() == ["2200", "0", "True"], child.stderr
     counted = target.stats_when_closed()
     assert (counted["requests"], counted["connections"]) == (2200, 1100)
 
 
+@transfers_only("no client is used")
 def test_the_libraries_are_named_with_their_versions() -> None:
     named = versions()
     assert set(named) == {"libcurl", "pycurl", "tls"}
     assert all(value[0].isdigit() for value in (named["libcurl"], named["pycurl"]))
 
 
+@transfers_only("no client is used")
 def test_every_error_kind_of_a_transport_is_known() -> None:
     assert {"dns", "refused", "tls", "reset", "closed", "truncated", "timeout"} <= set(ERROR_KINDS)
 

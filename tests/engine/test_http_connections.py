@@ -1,7 +1,24 @@
 """Connections that a server has ended or that a suite has placed, and what is told of them."""
 
-from engine.http_harness import OK, Connection, answering, open_client, request, send, serving, user
+from engine.http_harness import (
+    OK,
+    Connection,
+    answering,
+    both_engines,
+    open_client,
+    request,
+    send,
+    serving,
+    user,
+)
 from perfcore.metrics.samples import RESENT
+
+pytestmark = both_engines
+
+
+def test_these_tests_run_through_the_engine_that_they_name(engine: str) -> None:
+    with open_client() as client:
+        assert client.name == engine
 
 
 def test_nothing_is_sent_on_a_connection_that_ended_within_a_head() -> None:

@@ -16,12 +16,14 @@ import pytest
 from engine.http_harness import (
     OK,
     Connection,
-    finish,
+    both_engines,
     open_client,
     request,
     send,
+    send_all,
     serving,
     settings,
+    transfers_only,
     user,
 )
 from engine.http_site import Site, answer, outcome, site
@@ -29,9 +31,12 @@ from perfcore.engine.transport import Request
 from perfcore.engine.upload import HELD_BYTES, HeldPiece, Upload, open_piece
 from perfcore.metrics.samples import CONNECTED, RESENT
 
+pytestmark = both_engines
+
 # -- redirects -------------------------------------------------------------------------------------------------
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_a_redirect_is_followed_as_attempts_of_one_request() -> None:
     with site(a=answer(302, b"moved", Location="/b"), b=answer(302, b"again", Location="/c")) as (
         served,
@@ -60,6 +65,7 @@ def test_without_follow_redirects_a_redirect_is_an_answer() -> None:
         assert client.location(exchange) == f"{server.url}/b"
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_a_loop_ends_at_max_redirects() -> None:
     with site(a=answer(302, Location="/a")) as (served, server, client):
         exchange = send(client, user(), request(f"{server.url}/a", follow_redirects=True, max_redirects=3))
@@ -69,6 +75,7 @@ def test_a_loop_ends_at_max_redirects() -> None:
         assert f"{server.url}/a" in exchange.error_text
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 @pytest.mark.parametrize("elsewhere", ["ftp://127.0.0.1/x", "file:///etc/hostname", "gopher://127.0.0.1/"])
 def test_a_redirect_to_anything_but_http_is_not_followed(elsewhere: str) -> None:
     with site(a=answer(302, Location=elsewhere)) as (_, server, client):
@@ -76,6 +83,7 @@ def test_a_redirect_to_anything_but_http_is_not_followed(elsewhere: str) -> None
         assert (outcome(exchange), exchange.attempts) == (("", 302), 1)
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 @pytest.mark.parametrize(
     "named",
     [
@@ -95,12 +103,14 @@ def test_a_redirect_to_what_is_no_url_is_a_bad_response(named: str) -> None:
             assert exchange.error_text
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_a_redirect_to_an_international_name_is_looked_up() -> None:
     with site(a=answer(302, Location="http://bücher.invalid/")) as (_, server, client):
         exchange = send(client, user(), request(f"{server.url}/a", follow_redirects=True))
         assert outcome(exchange) == ("dns", 0)
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_user_and_password_of_the_url_stay_with_their_origin() -> None:
     there = Site()
     with (
@@ -118,6 +128,7 @@ def test_user_and_password_of_the_url_stay_with_their_origin() -> None:
         assert there.headers("Authorization") == [[]]
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_credentials_are_not_carried_to_another_host() -> None:
     there = Site()
     with serving(there) as other:
@@ -142,6 +153,7 @@ def test_credentials_are_not_carried_to_another_host() -> None:
             assert exchange.attempts == 2
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_the_time_limit_is_that_of_all_hops_together() -> None:
     hops = 0
 
@@ -161,6 +173,7 @@ def test_the_time_limit_is_that_of_all_hops_together() -> None:
         assert 1 < hops < 6
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_an_answer_that_was_followed_is_not_kept() -> None:
     with site(a=answer(302, b"moved", Location="/b"), b=answer(200, b"found")) as (_, server, client):
         sent = request(f"{server.url}/a", follow_redirects=True, keep_body=True, keep_headers=True)
@@ -169,6 +182,7 @@ def test_an_answer_that_was_followed_is_not_kept() -> None:
         assert "location" not in exchange.headers
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_a_redirect_to_a_closed_port_fails_as_the_hop_did() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -210,7 +224,7 @@ def test_without_cookies_none_is_kept() -> None:
         assert served.headers("Cookie") == [[], []]
 
 
-def test_a_jar_that_a_server_overfills_is_emptied_and_that_is_told() -> None:
+def test_a_jar_that_a_server_overfills_is_emptied_and_that_is_told(engine: str) -> None:
     numbers = iter(range(10**6))
 
     def flood(_got: bytes) -> bytes:
@@ -221,7 +235,8 @@ def test_a_jar_that_a_server_overfills_is_emptied_and_that_is_told() -> None:
         exchange, sent = user(), request(f"{server.url}/a", cookies=True)
         for _ in range(70):
             assert outcome(send(client, exchange, sent)) == ("", 200)
-        assert client.emptied_jars() == {0: 2}
+        # With transfers the jar is looked at with every tenth request, on the wire after each answer.
+        assert client.emptied_jars() == {0: 3 if engine == "wire" else 2}
 
 
 def test_growing_cookies_are_no_resends() -> None:
@@ -264,6 +279,7 @@ def digest(url: str, method: str = "GET", body: bytes | None = None, password: s
     return Request(settings(method, auth_scheme="digest"), url, [], body, ("u", password))
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 @pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"some text"), ("PUT", b"")])
 def test_digest_takes_two_attempts_at_first_and_one_afterwards(method: str, body: bytes | None) -> None:
     with site(a=digest_site([])) as (served, server, client):
@@ -278,6 +294,7 @@ def test_digest_takes_two_attempts_at_first_and_one_afterwards(method: str, body
         assert served.seen[-1].partition(b"\r\n\r\n")[2] == (body or b"")
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 def test_a_wrong_digest_password_is_a_401_and_no_resend() -> None:
     with site(a=digest_site([])) as (served, server, client):
         exchange, sent = user(), digest(f"{server.url}/a", password="wrong")
@@ -286,6 +303,7 @@ def test_a_wrong_digest_password_is_a_401_and_no_resend() -> None:
         assert (exchange.attempts, exchange.flags & RESENT) == (len(served.seen), 0)
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 def test_a_sample_shows_nothing_of_an_answer_before_it() -> None:
     nonces: list[str] = []
     challenge = digest_site(nonces)
@@ -313,6 +331,7 @@ def test_a_sample_shows_nothing_of_an_answer_before_it() -> None:
         assert exchange.headers == {}
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 def test_the_body_of_a_round_is_not_kept_with_the_answer() -> None:
     with site(a=digest_site([])) as (_, server, client):
         sent = Request(
@@ -327,6 +346,7 @@ def test_the_body_of_a_round_is_not_kept_with_the_answer() -> None:
         assert "www-authenticate" not in exchange.headers
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 def test_aws_signatures_are_those_of_the_published_algorithm() -> None:
     with site() as (served, server, client):
         sent = Request(
@@ -377,6 +397,7 @@ def assert_signed_by(secret: str, got: bytes) -> None:
     assert "x-own" in signed.split(";")
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 def test_negotiate_without_a_ticket_ends_as_the_servers_401() -> None:
     with site(a=answer(401, b"", WWW_Authenticate="Negotiate")) as (served, server, client):
         sent = Request(settings(auth_scheme="negotiate"), f"{server.url}/a", [], None, ("", ""))
@@ -388,6 +409,7 @@ def test_negotiate_without_a_ticket_ends_as_the_servers_401() -> None:
 # -- bodies --------------------------------------------------------------------------------------------------------
 
 
+@transfers_only("authentication in rounds and signatures are libcurl's")
 def test_a_large_upload_arrives_whole_and_twice_where_it_is_sent_again(tmp_path: Path) -> None:
     path = tmp_path / "large"
     content = bytes(range(256)) * 4096 * 17
@@ -420,6 +442,7 @@ def test_a_file_that_became_shorter_fails_the_request_and_not_the_worker(tmp_pat
         assert outcome(send(client, exchange, request(server.url))) == ("", 200)
 
 
+@transfers_only("no client is used")
 @pytest.mark.parametrize("offset", [0, 1, 5, 6, 7, 14, 15])
 def test_an_upload_is_read_from_anywhere(tmp_path: Path, offset: int) -> None:
     path = tmp_path / "piece"
@@ -433,6 +456,7 @@ def test_an_upload_is_read_from_anywhere(tmp_path: Path, offset: int) -> None:
     assert read == whole[offset:]
 
 
+@transfers_only("all codings are undone by libcurl transfers")
 def test_a_compressed_answer_is_decoded_and_counted_as_it_came() -> None:
     plain = b"perfcore " * 1000
     packed = gzip.compress(plain)
@@ -448,6 +472,7 @@ def test_a_compressed_answer_is_decoded_and_counted_as_it_came() -> None:
         assert served.headers("Accept-Encoding")[-1] == []
 
 
+@transfers_only("what nobody looks at is not decoded on the wire")
 def test_broken_compression_is_a_bad_response() -> None:
     broken = answer(200, b"this is no gzip at all", Content_Encoding="gzip")
     with site(a=broken) as (_, server, client):
@@ -495,16 +520,14 @@ def test_what_ended_while_it_started_and_is_cut_is_not_handed_back(tmp_path: Pat
         assert client.poll(0.0) == []
 
 
+@transfers_only("redirects are followed by libcurl transfers")
 def test_many_users_with_everything_at_once_are_counted_exactly() -> None:
     with site(a=answer(302, Location="/b", Set_Cookie="s=1; Path=/")) as (served, server, client):
         sent = request(f"{server.url}/a", follow_redirects=True, cookies=True, compressed=True)
         users = [user(number) for number in range(1, 101)]
         attempts = connections = 0
         for _ in range(5):
-            for one in users:
-                one.request = sent
-                client.start(one, sent)
-            for done in finish(client, len(users)):
+            for done in send_all(client, users, sent):
                 assert outcome(done) == ("", 200)
                 attempts += done.attempts
                 connections += done.connections

@@ -13,10 +13,20 @@ import pytest
 import trustme
 from nginx_process import Nginx, running_nginx
 
-from engine.http_harness import WAIT_S, finish, open_client, request, send, user
-from perfcore.engine.transport import Exchange
-from perfcore.metrics.outcomes import ERROR_KINDS
+from engine.http_harness import (
+    WAIT_S,
+    both_engines,
+    open_client,
+    request,
+    send,
+    send_all,
+    transfers_only,
+    user,
+)
+from engine.http_site import outcome
 from perfcore.metrics.samples import CONNECTED
+
+pytestmark = both_engines
 
 ANSWER = "location / { default_type text/plain; return 200 'hello'; }"
 TLS_2 = "server { listen 127.0.0.1:{port} ssl http2; {tls} keepalive_requests 50; " + ANSWER + "}"
@@ -41,10 +51,7 @@ def nginx(tmp_path: Path, servers: str) -> Iterator[Nginx]:
         yield running
 
 
-def outcome(exchange: Exchange) -> tuple[str, int]:
-    return ERROR_KINDS[exchange.error], exchange.status
-
-
+@transfers_only("the wire path speaks HTTP/1.1")
 @pytest.mark.debian("nginx")
 @pytest.mark.parametrize("version", ["auto", "2"])
 def test_http_2_over_tls_is_counted_as_nginx_counts_it(tmp_path: Path, version: str) -> None:
@@ -58,10 +65,7 @@ def test_http_2_over_tls_is_counted_as_nginx_counts_it(tmp_path: Path, version: 
         users = [user(number) for number in range(1, 9)]
         attempts = connections = 0
         for _ in range(120):  # nginx ends a connection after 50 requests
-            for one in users:
-                one.request = sent
-                client.start(one, sent)
-            for done in finish(client, len(users)):
+            for done in send_all(client, users, sent):
                 assert outcome(done) == ("", 200)
                 attempts += done.attempts
                 connections += done.connections
@@ -71,6 +75,7 @@ def test_http_2_over_tls_is_counted_as_nginx_counts_it(tmp_path: Path, version: 
         assert connections == 8 * 3
 
 
+@transfers_only("the wire path speaks HTTP/1.1")
 @pytest.mark.debian("nginx")
 def test_a_connection_of_http_2_is_kept_though_the_server_speaks_while_it_is_idle(tmp_path: Path) -> None:
     with nginx(tmp_path, TLS_2) as server, open_client() as client:
@@ -84,6 +89,7 @@ def test_a_connection_of_http_2_is_kept_though_the_server_speaks_while_it_is_idl
         assert flags == [CONNECTED, 0, 0, 0, 0]
 
 
+@transfers_only("the wire path speaks HTTP/1.1")
 @pytest.mark.debian("nginx")
 def test_http_2_without_tls_needs_prior_knowledge(tmp_path: Path) -> None:
     with nginx(tmp_path, PLAIN_2) as server, open_client() as client:
@@ -179,6 +185,7 @@ asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
 """
 
 
+@transfers_only("the wire path speaks HTTP/1.1")
 def test_http_3_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
     pytest.importorskip("aioquic")
     ca = trustme.CA()
@@ -213,6 +220,7 @@ def test_http_3_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
             server.kill()
 
 
+@transfers_only("the wire path speaks HTTP/1.1")
 def test_a_server_that_has_no_http_3_is_unreachable_by_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, open_client() as client:
         start = time.monotonic()

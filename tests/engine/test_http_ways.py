@@ -12,13 +12,17 @@ from engine.http_harness import (
     WAIT_S,
     Connection,
     authority,
+    both_engines,
     open_client,
     request,
     send,
     serving,
+    transfers_only,
     user,
 )
 from engine.http_site import Site, answer, outcome, site
+
+pytestmark = both_engines
 
 
 class Proxy:
@@ -66,6 +70,7 @@ def _pipe(source: socket.socket, sink: socket.socket) -> None:
         pass
 
 
+@transfers_only("requests in absolute form are libcurl's")
 def test_plain_requests_go_through_a_proxy_in_absolute_form() -> None:
     proxy = Proxy()
     with serving(proxy) as at, site() as (served, server, client):
@@ -167,6 +172,7 @@ def test_a_proxy_that_is_not_there_is_refused() -> None:
         assert (outcome(exchange), exchange.attempts, served.seen) == (("refused", 0), 0, [])
 
 
+@transfers_only("requests in absolute form are libcurl's")
 def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

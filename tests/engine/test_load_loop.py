@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from engine.fake_transport import MS, SECOND, Answer, FakeClock, FakeRecorder, FakeTransport, Row
-from perfcore.engine.load_loop import CaseLoad, IterationBudget, LoadLoop
+from perfcore.engine.cycle import Budget as IterationBudget
+from perfcore.engine.load_loop import CaseLoad, LoadLoop
 from perfcore.engine.pacing import pacer_for
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE

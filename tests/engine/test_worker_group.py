@@ -3,13 +3,12 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.runs import is_alive, process_of, python
 from target_process import ROOT
 
 from engine.http_harness import WAIT_S, until
@@ -26,14 +25,6 @@ def receive(group: WorkerGroup, count: int) -> list[tuple[int, dict[str, Any] | 
         assert time.monotonic() < deadline, received
         received += group.receive(0.05)
     return received
-
-
-def is_gone(pid: int) -> bool:
-    """Reaped, or somebody else's zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def echoes(index: int, channel: socket.socket, _supervisor: int) -> int:
@@ -221,22 +212,13 @@ time.sleep(3600)
 
 
 def test_workers_die_with_a_killed_supervisor() -> None:
-    supervisor = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    try:
+    with process_of(ROOT, python(SUPERVISOR)) as supervisor:
         assert supervisor.stdout is not None
         pids = [int(word) for word in supervisor.stdout.readline().split()]
         assert len(pids) == 2
         supervisor.kill()
         killed_at = time.monotonic()
         supervisor.wait(WAIT_S)
-        until(lambda: all(is_gone(pid) for pid in pids))
-        # The kernel does it in microseconds; a second is what a run is promised.
+        until(lambda: not any(is_alive(pid) for pid in pids))
         # A run promises a second and the kernel takes microseconds; the rest is for a machine that is busy.
         assert time.monotonic() - killed_at < 3.0
-    finally:
-        supervisor.kill()
-        supervisor.wait(WAIT_S)
-        if supervisor.stdout is not None:
-            supervisor.stdout.close()

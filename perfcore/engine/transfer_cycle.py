@@ -1,0 +1,60 @@
+"""The fast path of libcurl transfers: plain successes are recorded, and their users go on, without the loop's help.
+
+See transport.Cycle. Everything else takes the general way (transfer_figures and the loop), and the tests compare both.
+"""
+
+import pycurl
+
+from perfcore.engine.curl_handle import User
+from perfcore.engine.cycle import Cycle
+from perfcore.engine.transport import Exchange, Request
+from perfcore.metrics.samples import plain_rest
+
+_RESPONSE_CODE = pycurl.RESPONSE_CODE
+_FIRST_BYTE_US = pycurl.STARTTRANSFER_TIME_T
+_BODY_SIZE = pycurl.SIZE_DOWNLOAD_T
+_HEAD_SIZE = pycurl.HEADER_SIZE
+
+
+def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
+    """The cycle in which this user sends this request, where nothing has to be done before it is sent again."""
+    cycle: Cycle | None = exchange.load.cycle if exchange.load is not None else None
+    if cycle is None or cycle.judge is not None or getattr(cycle.source, "constant", None) is not request:
+        return None
+    return None if user.takes_more or not request.settings.keepalive else cycle
+
+
+def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> bool:
+    """Whether an answer on a kept connection is a plain success, which is recorded then, and the user goes on.
+
+    Its handle has just been taken out of its CurlMulti, and is to be put back.
+    """
+    getinfo = user.getinfo
+    status = getinfo(_RESPONSE_CODE)
+    if (
+        user.keeps
+        or exchange.iteration >= cycle.iterations
+        or done_ns >= cycle.end_ns
+        or not cycle.accepted[status]
+    ):
+        return False
+    body_bytes = getinfo(_BODY_SIZE)
+    if not body_bytes or (cycle.take is not None and not cycle.take()):
+        return False  # of an empty answer its head may have been cut
+    if not user.rest:
+        user.rest = plain_rest(
+            user=exchange.user, case=exchange.case, step=exchange.step, sent_bytes=user.head_size or 0
+        )
+    cycle.recorder.write_plain(
+        exchange.due_ns,
+        exchange.issued_ns,
+        done_ns,
+        body_bytes + getinfo(_HEAD_SIZE),
+        getinfo(_FIRST_BYTE_US),
+        status,
+        user.rest,
+    )
+    user.address.requests += 1
+    exchange.iteration += 1
+    exchange.due_ns = done_ns
+    return True

@@ -1,0 +1,107 @@
+"""Whether an answer meets its expectation, as fast as can be: a yes or no, without a word about what is broken.
+
+The tests compare it with Expectation.first_broken, which says the same at leisure. A JSONPath of names and indices
+alone is followed directly; any other goes through the library.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from perfcore.suite.bounded_match import SearchTooLongError, is_found
+from perfcore.suite.expectation import Expectation
+from perfcore.suite.json_conditions import MEETS, JsonCheck
+
+Judge = Callable[[int, Mapping[str, str], bytes, float], bool]
+"""Status, headers (lower-case names), body and response time in seconds: whether they are as expected."""
+
+_SIMPLE_PATH = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:0|-?[1-9][0-9]{0,14})\])*")
+_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(-?[0-9]+)\]")
+_MISSING = object()
+
+
+def quick_judge(expectation: Expectation) -> Judge:
+    """The judgement of this expectation."""
+    accepted = expectation.status.accepted
+    headers = [(name.lower(), text) for name, text in expectation.header.items()]
+    contained = None
+    if expectation.body_contains is not None:
+        contained = expectation.body_contains.encode("utf-8", "replace")
+    pattern = expectation.body_matches
+    checks = [_json_judge(check) for check in expectation.json_conditions]
+    longest_s = expectation.max_time_s
+
+    def is_right(status: int, given: Mapping[str, str], body: bytes, response_s: float) -> bool:
+        if status not in accepted or (longest_s is not None and response_s > longest_s):
+            return False
+        for name, text in headers:
+            if text not in given.get(name, "") or name not in given:
+                return False
+        if contained is not None and contained not in body:
+            return False
+        if pattern is not None and not _is_found(pattern, body):
+            return False
+        if checks:
+            try:
+                document = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                return False
+            for check in checks:
+                if not check(document):
+                    return False
+        return True
+
+    return is_right
+
+
+def _is_found(pattern: re.Pattern[str], body: bytes) -> bool:
+    try:
+        return is_found(pattern, body.decode("utf-8", "replace"))
+    except SearchTooLongError:
+        return False
+
+
+def _json_judge(check: JsonCheck) -> Callable[[Any], bool]:
+    find = direct_access(check.path)
+    if find is None:
+        return lambda document: check.broken_by(document) is None
+    if check.conditions.get("exists") is False:
+        return lambda document: find(document) is _MISSING
+    conditions = [(MEETS[name], operand) for name, operand in check.conditions.items() if name != "exists"]
+
+    def is_met(document: Any) -> bool:
+        value = find(document)
+        if value is _MISSING:
+            return False
+        try:
+            for meets, operand in conditions:
+                if not meets(value, operand):
+                    return False
+        except (SearchTooLongError, RecursionError):
+            return False
+        return True
+
+    return is_met
+
+
+def direct_access(path: str) -> Callable[[Any], Any] | None:
+    """The one value that a path of names and indices leads to, or _MISSING; None for any other path."""
+    if not _SIMPLE_PATH.fullmatch(path):
+        return None
+    steps: list[tuple[Any, str | int]] = [
+        (dict, name) if name else (list, int(index)) for name, index in _STEP.findall(path)
+    ]
+
+    def find(document: Any) -> Any:
+        for kind, key in steps:
+            if type(document) is not kind:
+                return _MISSING
+            try:
+                document = document[key]
+            except (KeyError, IndexError):
+                return _MISSING
+        return document
+
+    return find
