@@ -21,7 +21,8 @@ from perfcore.engine.transport import Request, RequestSettings
 
 # What reading and writing raise, BlockingIOError among it.
 BROKEN = (OSError, pycurl.error)
-CONNECTIONS_PER_SHARD = 50
+# A fresh connection is looked for in no pool, so a CurlMulti may hold many; each costs 10 KiB.
+CONNECTIONS_PER_SHARD = 200
 _TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 _clock_ns = time.monotonic_ns
 
