@@ -21,6 +21,7 @@ from bench.fault_rig import Run, Target, demand, running, wait_until
 
 # A worker that dies while it counts a block by itself leaves these rows uncertain, and says so.
 _BLOCK_ROWS = 4096
+ENGINES = ("wire", "transfer")
 _ENDPOINTS = (
     "/health",
     "/users/7",
@@ -59,6 +60,8 @@ class Load:
     think_ms: int
     samples: bool
     small_rings: bool
+    engine: str
+    looks_at_time: bool  # an expectation that is never broken: each answer is judged by more than its status
 
     @classmethod
     def drawn(cls, draw: random.Random) -> "Load":
@@ -71,20 +74,24 @@ class Load:
             think_ms=draw.choice((0, 0, 0, 5)),
             samples=draw.random() < 0.3,
             small_rings=draw.random() < 0.3,
+            engine=draw.choice(ENGINES),
+            looks_at_time=draw.random() < 0.3,
         )
 
     def suite(self, url: str) -> str:
         keepalive = "" if self.keepalive else ", keepalive: false"
         think = f", think_time: {self.think_ms}ms" if self.think_ms else ""
+        expect = ", expect: {max_time: 60s}" if self.looks_at_time else ""
         return (
             f"test_suite:\n  name: fault run\n  base_url: {url}\n  tests:\n    - {{name: load, endpoint: "
             f'"{self.endpoint}", parallel_users: {self.users}, ramp_up: 0s, duration: {self.duration_s}s, '
-            f"timeout: 60s{keepalive}{think}}}\n"
+            f"timeout: 60s{keepalive}{think}{expect}}}\n"
         )
 
     @property
     def arguments(self) -> list[str]:
-        return ["--procs", str(self.workers), *(["--samples"] if self.samples else [])]
+        samples = ["--samples"] if self.samples else []
+        return ["--procs", str(self.workers), "--engine", self.engine, *samples]
 
 
 @dataclass
@@ -150,6 +157,12 @@ def check_count(document: dict[str, Any], counted: int, *, lost: int = 0, unseen
     )
 
 
+def check_engine(document: dict[str, Any], engine: str) -> None:
+    """Every test was carried by the engine that was asked for."""
+    for key, test in document["results"].items():
+        demand(test["engine"] == engine, f"{key}: {test['engine']} in place of {engine}")
+
+
 def check_samples(run: Run, load: Load, document: dict[str, Any]) -> None:
     """With --samples there is one row for each request of the totals, and one for each that was cut."""
     if load.samples:
@@ -170,6 +183,7 @@ def check_whole(round_: Round, run: Run, codes: tuple[int, ...] = (0,), *, lost:
     demand(document is not None, "no result was saved")
     assert document is not None
     uncertain = sum("uncertain" in text for text in document["incidents"]) * _BLOCK_ROWS
+    check_engine(document, round_.load.engine)
     counted = int(round_.target.final_stats()["requests"])
     check_count(document, counted, lost=lost + uncertain, unseen=uncertain)
     if not uncertain:
@@ -353,19 +367,28 @@ def embedded_target_killed(round_: Round) -> None:
 
 
 def server_faults(round_: Round) -> None:
-    """Several routes that misbehave, at the same time: each counted as what it is, as often as the server met it."""
+    """Several routes that misbehave, at the same time: each counted as what it is, as often as the server met it.
+
+    With both engines in one worker, too: a test that follows redirects is none of the wire path's.
+    """
     draw = round_.draw
     chosen = draw.sample(_FAULTS, draw.randint(2, 6))
+    is_mixed = draw.random() < 0.4
+    engines = [draw.choice(ENGINES) if is_mixed else round_.load.engine for _ in chosen]
+    follows = ", follow_redirects: true" if is_mixed else ""
     lines = [
-        f'    - {{name: fault {number}, endpoint: "{route}", timeout: {timeout}}}'
-        for number, (route, timeout, _) in enumerate(chosen)
+        f'    - {{name: fault {number}, endpoint: "{route}", timeout: {timeout}'
+        f"{follows if engine == 'transfer' else ''}}}"
+        for number, ((route, timeout, _), engine) in enumerate(zip(chosen, engines, strict=True))
     ]
+    wish = "auto" if is_mixed else round_.load.engine
     suite = (
         f"test_suite:\n  name: faults\n  mode: parallel\n  base_url: {round_.target.url}\n"
         f"  defaults: {{parallel_users: {draw.randint(1, 6)}, iterations: {draw.randint(1, 8)}, ramp_up: 0s}}\n"
         "  tests:\n" + "\n".join(lines) + "\n"
     )
-    with running(round_.folder, suite, "--procs", str(round_.load.workers)) as run:
+    arguments = ("--procs", str(round_.load.workers), "--engine", wish)
+    with running(round_.folder, suite, *arguments) as run:
         code = run.end()
         demand(code in (0, 99), f"exit code {code}: {run.text('stderr')[-500:]}")
         document = run.document()
@@ -375,8 +398,11 @@ def server_faults(round_: Round) -> None:
         # A request on a connection that /close had just closed went out and met no server.
         check_count(document, counted, unseen=resent_of(document))
         for number, (route, _, kinds) in enumerate(chosen):
-            errors = set(document["results"][f"fault_{number}"]["errors"])
-            demand(errors == set(kinds), f"{route}: {errors} in place of {set(kinds)}")
+            test = document["results"][f"fault_{number}"]
+            demand(
+                set(test["errors"]) == set(kinds), f"{route}: {set(test['errors'])} in place of {set(kinds)}"
+            )
+            demand(test["engine"] == engines[number], f"{route}: engine {test['engine']}")
         run.demand_nothing_left()
 
 

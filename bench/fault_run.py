@@ -3,11 +3,11 @@
     python -m bench.fault_run --minutes 60 --seed 7
     python -m bench.fault_run --seed 7 --round 123        one round again, for as many minutes
 
-Each round draws its load (users, workers, endpoint, keep-alive, think time, samples, ring size) and one of the kinds
-of `bench.fault_kinds` from the seed and its own number, so that a round can be repeated; what the machine does
-meanwhile cannot. After each round the figures have to add up, `attempts` has to equal what the server counted (within
-what a killed process had under way), and nothing may be left: no process, nothing in /dev/shm, no socket, no
-temporary file, no half-saved result.
+Each round draws its load (users, workers, engine, endpoint, keep-alive, think time, expectation, samples, ring size)
+and one of the kinds of `bench.fault_kinds` from the seed and its own number, so that a round can be repeated; what the
+machine does meanwhile cannot. After each round the figures have to add up, `attempts` has to equal what the server
+counted (within what a killed process had under way), and nothing may be left: no process, nothing in /dev/shm, no
+socket, no temporary file, no half-saved result.
 
 The first disagreement ends the run with exit code 1: it prints what disagreed and what repeats the round, and keeps
 the round's directory (suite, streams, results). Otherwise the exit code is 0 and a table says how often each kind ran.
@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.fault_kinds import KINDS, Round
+from bench.fault_kinds import ENGINES, KINDS, Round
 from bench.fault_rig import DisagreementError, Target
 
 TELL_EVERY_S = 60.0
@@ -33,8 +33,8 @@ def draw_of(seed: int, number: int) -> random.Random:
     return random.Random(f"{seed}:{number}")
 
 
-def play(target: Target, seed: int, number: int, place: Path, only: str | None) -> str:
-    """One round; returns its kind. DisagreementError tells what was wrong and what repeats it."""
+def play(target: Target, seed: int, number: int, place: Path, only: str | None) -> tuple[str, str]:
+    """One round; returns its kind and the engine drawn. DisagreementError tells what was wrong and what repeats it."""
     draw = draw_of(seed, number)
     kind = draw.choice(list(KINDS))
     kind = only or kind
@@ -49,11 +49,11 @@ def play(target: Target, seed: int, number: int, place: Path, only: str | None) 
         )
         raise DisagreementError(f"{kind}: {error}\n{round_.load}\n{folder} is kept; again: {again}") from None
     shutil.rmtree(folder)
-    return kind
+    return kind, round_.load.engine
 
 
 def run_for(minutes: float, seed: int, only_round: int | None, kind: str | None) -> int:
-    counts, begun, told_s = Counter[str](), time.monotonic(), 0.0
+    counts, begun, told_s = Counter[tuple[str, str]](), time.monotonic(), 0.0
     place = Path(tempfile.mkdtemp(prefix="perfcore-fault-run-"))
     target = Target()
     number = 0
@@ -78,12 +78,13 @@ def run_for(minutes: float, seed: int, only_round: int | None, kind: str | None)
     return 0
 
 
-def tell(counts: Counter[str], seed: int, begun: float) -> None:
+def tell(counts: Counter[tuple[str, str]], seed: int, begun: float) -> None:
     print(
         f"seed {seed}, {sum(counts.values())} rounds in {(time.monotonic() - begun) / 60:.1f} min; all of these agree:"
     )
+    print("".join(f"{engine:>10}" for engine in ENGINES))
     for kind in KINDS:
-        print(f"  {counts[kind]:6,}  {kind}")
+        print("".join(f"{counts[kind, engine]:10,}" for engine in ENGINES) + f"  {kind}")
 
 
 def main() -> int:

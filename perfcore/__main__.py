@@ -1,5 +1,6 @@
 """`perfcore` and `python -m perfcore`: says where it cannot run, answers --version, hands on to the commands."""
 
+import gc
 import os
 import sys
 
@@ -22,6 +23,9 @@ def run() -> int:
     if not sys.platform.startswith("linux"):
         sys.stderr.write("perfcore needs Linux (epoll, fork); elsewhere: %s\n" % _DOCKER)  # noqa: UP031
         return 2
+    # A tenth of the start is looking for garbage among modules, and for plugins of a package that needs none.
+    gc.set_threshold(100_000)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         if _has_too_little_memory():
             return _tell_out_of_memory()

@@ -219,8 +219,7 @@ class WireExchanges(WireUsers):
         settings = request.settings
         exchange = self._figures.fill(user, now_ns, reader.received_bytes)
         exchange.status, exchange.error = reader.status, 0
-        if not user.answers:
-            self._figures.note_first_answer(user, reader.version())
+        self._note_version(user, reader)
         user.answers += 1
         if reader.status in REDIRECTS:
             place = reader.headers().get("location")
@@ -236,6 +235,10 @@ class WireExchanges(WireUsers):
             self._give_up(user)
         self._hand_back(user, completed)
 
+    def _note_version(self, user: WireUser, reader: AnswerReader) -> None:
+        if not user.answers and (version := reader.version()):
+            self._figures.note_first_answer(user, version)
+
     def _keep(self, user: WireUser, reader: AnswerReader) -> None:
         exchange, request = user.exchange, user.request
         assert request is not None
@@ -243,7 +246,8 @@ class WireExchanges(WireUsers):
         if user.keeps or settings.keep_headers:
             exchange.headers = reader.headers()
         if user.keeps or settings.keep_body:
-            exchange.body = reader.body()
+            # What was not asked for compressed is looked at as it came.
+            exchange.body = reader.body() if settings.compressed else reader.take_body()
         user.keeps = False
         self._kept.append(exchange)
 
@@ -288,10 +292,12 @@ class WireExchanges(WireUsers):
     def _fail(self, user: WireUser, now_ns: int, code: int, text: str, completed: list[Exchange]) -> None:
         self._leave_cycle(user)
         reader = user.reader
-        exchange = self._figures.fill(user, now_ns, 0 if reader is None else reader.raw_bytes)
+        exchange = self._figures.fill(user, now_ns, 0 if reader is None else reader.received_bytes)
         exchange.status, exchange.error, exchange.error_text = 0, code, text
-        if user.keeps and reader is not None:
-            self._keep(user, reader)
+        if reader is not None:
+            self._note_version(user, reader)
+            if user.keeps:
+                self._keep(user, reader)
         self._put_reader_back(user, is_clean=False)
         self._give_up(user)
         self._hand_back(user, completed)

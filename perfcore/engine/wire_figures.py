@@ -19,7 +19,7 @@ class WireFigures:
         self._address(user).connections += 1
 
     def note_first_answer(self, user: WireUser, version: str) -> None:
-        """The first whole answer on a connection has told what is spoken on it."""
+        """The first answer on a connection, whole or not, has told what is spoken on it."""
         spoken = self._versions.setdefault(user.exchange.case, {})
         spoken[version] = spoken.get(version, 0) + 1
 

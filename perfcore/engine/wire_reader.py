@@ -26,7 +26,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?(?=\n)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 _FRAMED = re.compile(rb"\n(content-length|transfer-encoding):", re.IGNORECASE)
-_STATUS_LINE = re.compile(rb"HTTP/\d\.\d +(\d{3})")
+_STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) +(\d{3})")
 _SWITCHED_TEXT = "the server switched protocols, which was not asked for"
 _NO_BODY_STATUSES = (204, 304)
 
@@ -138,7 +138,7 @@ class AnswerReader:
         self._check_beginning()
         while (end := _HEAD_END.search(self.head)) is not None:
             line = _STATUS_LINE.match(self.head)
-            is_interim = line is not None and line[1][:1] == b"1" and line[1] != b"101"
+            is_interim = line is not None and line[2][:1] == b"1" and line[2] != b"101"
             self.head_bytes += end.end()
             if not is_interim:
                 self.head = self.head[: end.end()]
@@ -159,8 +159,8 @@ class AnswerReader:
         line = _STATUS_LINE.match(head)
         if line is None or line[0].startswith(b"HTTP/0"):
             raise BadAnswerError("what the server sent is no answer: it does not begin with a status")
-        if line[1] < b"100":
-            raise BadAnswerError(f"what the server sent is no answer: status {line[1].decode()}")
+        if line[2] < b"100":
+            raise BadAnswerError(f"what the server sent is no answer: status {line[2].decode()}")
         if b"\0" in head:
             raise BadAnswerError("what the server sent is no answer: a zero byte in its head")
         if len(head) > _SHORT_HEAD:
@@ -178,8 +178,9 @@ class AnswerReader:
         return "head" if self.head_bytes or b"\n" in self.head else "first line"
 
     def version(self) -> str:
-        """Of HTTP, in which the answer was given."""
-        return str(self._parser.get_http_version())
+        """Of HTTP, in which the answer is given; empty before its first line is whole, and for what is no answer."""
+        line = _STATUS_LINE.match(self.head)
+        return line[1].decode() if line is not None and self.part != "first line" else ""
 
     def is_followed(self, *, has_body: bool) -> bool:
         """Whether something came after the answer, which is whole; `has_body` is False for one to HEAD."""
@@ -212,18 +213,22 @@ class AnswerReader:
         # As the head of an answer that has no body by its status, llhttp reads it to its end.
         headers = self.head[self.head.index(b"\n") + 1 :]
         assert line is not None
-        if line[1] == b"101":
+        if line[2] == b"101":
             raise BadAnswerError(_SWITCHED_TEXT)
-        self.parse(memoryview(line[0][: -len(line[1])] + b"204 X\r\n" + headers))
+        self.parse(memoryview(line[0][: -len(line[2])] + b"204 X\r\n" + headers))
         if not self.complete:
             raise BadAnswerError("what the server sent is no answer: its head has no end")
-        self.status = int(line[1])
+        self.status = int(line[2])
         self.body_bytes = 0
 
     @property
     def received_bytes(self) -> int:
-        """Heads and body, without the framing of chunks and what stands behind the last of them."""
-        return self.head_bytes + self.body_bytes
+        """Heads and body, without the framing of chunks and what stands behind the last of them.
+
+        Of a head that was cut, as of libcurl's, the lines that are whole.
+        """
+        lines = 0 if self.is_whole_head else self.head.rfind(b"\n") + 1
+        return self.head_bytes + lines + self.body_bytes
 
     def headers(self) -> dict[str, str]:
         """Lower-case names; values of a repeated header joined by a comma."""
@@ -235,7 +240,7 @@ class AnswerReader:
         return [value.strip() for key, _, value in lines if key.strip().lower() == name]
 
     def body(self) -> bytes:
-        """What was kept of it; a gzip or deflate coding is undone."""
+        """What was kept of it; a gzip or deflate coding is undone, as is right where compressed answers were asked for."""
         body = b"".join(self.kept_body or ())
         if body and re.search(rb"\ncontent-encoding:[ \t]*(gzip|deflate)", self.head, re.IGNORECASE):
             with suppress(zlib.error):
