@@ -240,7 +240,7 @@ class AnswerReader:
         return [value.strip() for key, _, value in lines if key.strip().lower() == name]
 
     def body(self) -> bytes:
-        """What was kept of it; a gzip or deflate coding is undone, as is right where compressed answers were asked for."""
+        """What was kept of it; a gzip or deflate coding is undone, for where compressed answers were asked for."""
         body = b"".join(self.kept_body or ())
         if body and re.search(rb"\ncontent-encoding:[ \t]*(gzip|deflate)", self.head, re.IGNORECASE):
             with suppress(zlib.error):

@@ -26,6 +26,7 @@ from perfcore.report.summary_tables import (
 )
 from perfcore.units import format_bytes, format_duration, format_ms
 
+_ENGINES = {"wire": "wire path", "transfer": "libcurl transfers"}
 # What sentences are wrapped at in a file or a pipe.
 WIDTH_WITHOUT_TERMINAL = 160
 CLOSED_MODEL = (
@@ -195,7 +196,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _plan(test: TestResult) -> str:
-    """`GET /users, 10 users × 100 iterations`: what this test was told to do."""
+    """`GET /users · 10 users × 100 iterations · wire path`: what this test was told to do, and what carried it."""
     document = test.document
     load = document.get("load") or {}
     users = load.get("users") or (document.get("parallel_execution") or {}).get("concurrent_users")
@@ -214,7 +215,8 @@ def _plan(test: TestResult) -> str:
         text += f", ramp-up {format_duration(load['ramp_up_s'])}"
     name = document.get("name") or ""
     told = name.lower().replace(" ", "_") == test.key  # else the key, made of a-z 0-9 _, has lost something
-    return _joined("" if told else name, document.get("request"), text.lstrip(", "))
+    engine = _ENGINES.get(str(document.get("engine")))
+    return _joined("" if told else name, document.get("request"), text.lstrip(", "), engine)
 
 
 def _verdict_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
