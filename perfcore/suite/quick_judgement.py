@@ -20,6 +20,8 @@ Judge = Callable[[int, Mapping[str, str], bytes, float], bool]
 _SIMPLE_PATH = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*|\[(?:0|-?[1-9][0-9]{0,14})\])*")
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(-?[0-9]+)\]")
 _MISSING = object()
+# A longer body costs more to compare and to keep than its judgement may.
+_LONGEST_KEPT = 16_384
 
 
 def quick_judge(expectation: Expectation) -> Judge:
@@ -33,27 +35,39 @@ def quick_judge(expectation: Expectation) -> Judge:
     checks = [_json_judge(check) for check in expectation.json_conditions]
     longest_s = expectation.max_time_s
 
+    # What was right a moment ago is so again: many answers are the same.
+    right_body: bytes | None = None
+    right_headers: Mapping[str, str] | None = None
+
     def is_right(status: int, given: Mapping[str, str], body: bytes, response_s: float) -> bool:
         if status not in accepted or (longest_s is not None and response_s > longest_s):
             return False
+        nonlocal right_body, right_headers
+        if body == right_body and given is right_headers:
+            return True
         for name, text in headers:
-            if text not in given.get(name, "") or name not in given:
+            value = given.get(name)
+            if value is None or text not in value:
                 return False
         if contained is not None and contained not in body:
             return False
         if pattern is not None and not _is_found(pattern, body):
             return False
-        if checks:
-            try:
-                document = orjson.loads(body)
-            except orjson.JSONDecodeError:
-                return False
-            for check in checks:
-                if not check(document):
-                    return False
+        if checks and not _meets_all(checks, body):
+            return False
+        if len(body) <= _LONGEST_KEPT:
+            right_body, right_headers = body, given
         return True
 
     return is_right
+
+
+def _meets_all(checks: list[Callable[[Any], bool]], body: bytes) -> bool:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return all(check(document) for check in checks)
 
 
 def _is_found(pattern: re.Pattern[str], body: bytes) -> bool:
@@ -93,6 +107,8 @@ def direct_access(path: str) -> Callable[[Any], Any] | None:
     steps: list[tuple[Any, str | int]] = [
         (dict, name) if name else (list, int(index)) for name, index in _STEP.findall(path)
     ]
+    if all(kind is dict for kind, _ in steps):
+        return _by_names([str(name) for _, name in steps])
 
     def find(document: Any) -> Any:
         for kind, key in steps:
@@ -102,6 +118,20 @@ def direct_access(path: str) -> Callable[[Any], Any] | None:
                 document = document[key]
             except (KeyError, IndexError):
                 return _MISSING
+        return document
+
+    return find
+
+
+def _by_names(names: list[str]) -> Callable[[Any], Any]:
+    """Nothing but a mapping takes a name for an index, so the kinds need not be looked at."""
+
+    def find(document: Any) -> Any:
+        try:
+            for name in names:
+                document = document[name]
+        except (KeyError, TypeError):
+            return _MISSING
         return document
 
     return find

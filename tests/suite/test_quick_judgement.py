@@ -60,6 +60,23 @@ def test_it_says_what_the_expectation_says(
     assert quick_judge(expectation)(status, headers, body, seconds) is expected
 
 
+@given(
+    st.dictionaries(PATHS, CONDITIONS, max_size=2),
+    st.sampled_from([None, "a"]),
+    st.lists(
+        st.tuples(st.sampled_from([200, 404]), st.integers(0, 1), BODIES, st.sampled_from([0.0, 0.6])),
+        max_size=8,
+    ),
+)
+def test_what_was_judged_before_does_not_change_what_is_said(checks, contains, answers):
+    expectation = Expectation(json=checks, body_contains=contains, header={"X-A": "1"}, max_time=0.5)
+    headers = [{"x-a": "1"}, {"x-a": "2"}]
+    judge = quick_judge(expectation)
+    for status, which, body, seconds in [*answers, *answers]:
+        expected = expectation.first_broken(status, headers[which], body, seconds) is None
+        assert judge(status, headers[which], body, seconds) is expected
+
+
 @pytest.mark.parametrize(
     "path", ["$..a", "$.a[*]", "$['a']", "$.a.*", "$[1:2]", "$.ä", "$[?@.a]", "$.a-b", "$[-0]", "$[01]"]
 )
