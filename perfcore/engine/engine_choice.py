@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from perfcore.errors import UsageError
 from perfcore.suite.authentication import BasicAuth, BearerAuth
+from perfcore.suite.template import compile_text
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import EMBEDDED, TestSuite, join_url
 
@@ -41,7 +42,10 @@ def wire_lacks(suite: TestSuite, case: TestCase) -> str | None:
 
 
 def _lacks_of_place(suite: TestSuite, case: TestCase) -> str | None:
-    url = join_url(suite.base_url, case.endpoint)
+    endpoint = compile_text(case.endpoint, suite.scope)
+    if endpoint.constant is None and not stays_at_one_place(endpoint.prefix):
+        return "its address is known only when it is sent"
+    url = join_url(suite.base_url, endpoint.constant or endpoint.prefix)
     if suite.base_url == EMBEDDED and url.startswith(EMBEDDED):
         url = f"http://{url}"
     scheme, _, rest = url.partition("://")
@@ -59,6 +63,14 @@ def _lacks_of_place(suite: TestSuite, case: TestCase) -> str | None:
     if case.proxy and scheme.lower() == "http" and case.proxy.lower().startswith("http"):
         return "an HTTP proxy that is asked for each request"
     return None
+
+
+def stays_at_one_place(prefix: str) -> bool:
+    """Whether every endpoint that begins so is asked of one server: none can be an absolute URL of another's."""
+    scheme, mark, rest = prefix.partition("://")
+    if mark and "/" not in scheme:
+        return any(end in rest for end in "/?#")
+    return prefix.startswith(("/", "?", "#")) or ("/" in prefix and ":" not in prefix)
 
 
 def _lacks_of_options(case: TestCase) -> str | None:

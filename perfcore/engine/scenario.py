@@ -51,6 +51,7 @@ class Scenario:
         self._case_index = case_index
         self._seed = seed
         self.case = case
+        self.scope = suite.scope
         self.settings = _settings(suite, case)
         body = compile_body(case, suite.scope, random.Random(f"{seed}:{case_index}:body"))
         for file in body.files:

@@ -11,6 +11,7 @@ import time
 
 from perfcore.engine.cycle import Cycle
 from perfcore.engine.poller import WRITE, Poller
+from perfcore.engine.redirects import REDIRECTS
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.response_keeping import BODY_LIMIT, parse_headers
 from perfcore.engine.transport import Exchange, Request
@@ -74,11 +75,13 @@ class WireClient(WireExchanges):
         now_ns = _clock_ns()
         until_ns = now_ns + int(timeout_s * 1e9)
         while True:
+            connector.serve_timers(now_ns)
+            if connector.ended:
+                self._take_ended(completed)
             wake_ns = min(until_ns, self._wake_ns, connector.wake_ns)
             wait_s = 0.0 if completed or self._unread else (wake_ns - now_ns) / 1e9
             self._handle(self._poller.wait(wait_s), completed)
             now_ns = _clock_ns()
-            connector.serve_timers(now_ns)
             if connector.ended:
                 self._take_ended(completed)
             if now_ns >= self._wake_ns:
@@ -237,8 +240,11 @@ class WireClient(WireExchanges):
         completed: list[Exchange],
     ) -> None:
         """A whole answer after which the user does not go on by itself."""
-        if user.may_cycle is not None and user.may_cycle.judge is not None:
-            self._receive(user, size, done_ns, completed)  # with its body, for the loop to judge
+        judges = user.may_cycle is not None and user.may_cycle.judge is not None
+        if judges or status in REDIRECTS:
+            self._receive(
+                user, size, done_ns, completed
+            )  # for the loop to judge, or to tell where it points to
             return
         self._leave_cycle(user)
         user.first_ns = done_ns
@@ -275,7 +281,7 @@ class WireClient(WireExchanges):
 
     def wants_s(self) -> float:
         """In how many seconds `poll` wants to be called at the latest, whatever happens until then."""
-        if self._early or self._unread:
+        if self._early or self._unread or self._connector.has_news:
             return 0.0
         return max(0.0, (min(self._wake_ns, self._connector.wake_ns) - _clock_ns()) / 1e9)
 

@@ -217,7 +217,10 @@ class Connector:
 
     def serve(self, fd: int, ready: int) -> None:
         """Something has happened on a descriptor that is libcurl's."""
-        shard = self._watch.owner[fd] if fd < len(self._watch.owner) else None
+        if fd >= len(self._watch.owner):  # given up, and of a kind that libcurl has never asked to watch
+            self._poller.unregister(fd)
+            return
+        shard = self._watch.owner[fd]
         if shard is None or not self._watch.wanted[fd]:
             self._watch.unregister(fd)
             return
@@ -237,6 +240,11 @@ class Connector:
                 shard.deadline_ns = FAR_NS if ms < 0 else now_ns + ms * 1_000_000
             self._touched.clear()
             self.wake_ns = min((shard.deadline_ns for shard in self._shards), default=FAR_NS)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has ended, or libcurl has still to say when it wants to be called."""
+        return bool(self.ended or self._touched)
 
     def shut(self) -> None:
         """Forget everything; every connection has been closed."""

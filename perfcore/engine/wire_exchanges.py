@@ -6,7 +6,10 @@ say while nothing is asked is closed.
 
 import time
 from collections.abc import Iterable
+from itertools import islice
 from urllib.parse import urljoin
+
+import pycurl
 
 from perfcore.engine.curl_errors import SHORT_FILE_TEXT, broken_off_code
 from perfcore.engine.curl_handle import FAR_NS
@@ -14,7 +17,7 @@ from perfcore.engine.poller import READ, WRITE
 from perfcore.engine.redirects import REDIRECTS
 from perfcore.engine.response_keeping import BODY_LIMIT
 from perfcore.engine.transport import Exchange, Request
-from perfcore.engine.wire_connection import BROKEN
+from perfcore.engine.wire_connection import BROKEN, Connection
 from perfcore.engine.wire_reader import AnswerReader, BadAnswerError
 from perfcore.engine.wire_user import WireUser
 from perfcore.engine.wire_users import BUFFER_BYTES, WireUsers
@@ -26,6 +29,7 @@ _PIECES_AT_A_TIME = 8
 # So many handshakes at a time: a listener's queue is short.
 _CONNECTED_AT_ONCE = 128
 _LONGEST_WAIT_S = 0.1
+_SOCKET_FAILURES = ("Recv failure:", "Send failure:")  # lib/cf-socket.c
 _BAD_ANSWER, _CLOSED, _TRUNCATED = CODE["bad_response"], CODE["closed"], CODE["truncated"]
 _clock_ns = time.monotonic_ns
 
@@ -223,7 +227,7 @@ class WireExchanges(WireUsers):
         user.answers += 1
         if reader.status in REDIRECTS:
             place = reader.headers().get("location")
-            user.location = urljoin(request.url, place) if place else None
+            user.location = _absolute(request.url, place) if place else None
         if user.jar is not None:
             self._store_cookies(user, reader)
         if user.keeps or settings.keep_body or settings.keep_headers:
@@ -274,12 +278,15 @@ class WireExchanges(WireUsers):
                 self._send_again(user, now_ns)
                 return
         code, text = broken_off_code(error, answer_began=user.reader is not None)
+        if isinstance(error, pycurl.error) and text.startswith(_SOCKET_FAILURES):
+            code = CODE["reset"]  # it was the socket under TLS
         self._fail(user, now_ns, code, text, completed)
 
     @staticmethod
     def _note_unannounced_end(user: WireUser) -> None:
         """A kept connection has ended under a request: from now on each is looked at before it is used."""
         if user.answers:
+            user.is_wary = True
             user.may_cycle = None
 
     def _send_again(self, user: WireUser, now_ns: int) -> None:
@@ -334,19 +341,20 @@ class WireExchanges(WireUsers):
         coming = iter(requests)
         waited_for: list[WireUser] = []
         while (left_s := deadline - time.monotonic()) > 0:
-            while len(waited_for) < _CONNECTED_AT_ONCE and (found := next(coming, None)):
-                waited_for.append(self._connect_beforehand(case, *found, left_s))
-            if not waited_for:
-                break
-            self._pass(min(left_s, _LONGEST_WAIT_S))
+            begun = list(islice(coming, _CONNECTED_AT_ONCE - len(waited_for)))
+            waited_for += [self._connect_beforehand(case, *one, left_s) for one in begun]
+            self._take_ended(self._early)
             waited_for = [user for user in waited_for if user.connection and not user.connection.stands]
+            if waited_for:
+                self._pass(min(left_s, _LONGEST_WAIT_S))
+            elif not begun:
+                break
         for user in waited_for:
             self._give_up(user)
 
     def _connect_beforehand(self, case: int, number: int, request: Request, left_s: float) -> WireUser:
         user = self._open(Exchange(number, case, None), request)
         user.request = request
-        user.stood_before = True
         user.issued_ns = _clock_ns()
         user.timeout_ns = round(left_s * 1e9)
         self._standing[case, number] = user
@@ -355,26 +363,31 @@ class WireExchanges(WireUsers):
         return user
 
     def _take_ended(self, completed: list[Exchange]) -> None:
-        """Connections that stand now, or could not be made."""
-        ended, self._connector.ended = self._connector.ended, []
-        for connection in ended:
-            user: WireUser = connection.owner
-            if user.connection is not connection:
-                continue  # given up meanwhile
-            if connection.error:
-                user.drop_connection()
-                if user.under_way:
-                    self._fail(user, _clock_ns(), connection.error, connection.error_text, completed)
-                continue
-            if connection.fd >= len(self._user_of):
-                self._user_of.extend([None] * (connection.fd + 256 - len(self._user_of)))
-            self._user_of[connection.fd] = user
-            user.take_connection(connection)
-            self._figures.note_connection(user)
+        """Connections that stand now, or could not be made; before their descriptors are waited for.
+
+        A unix socket stands at once, with the server's first words in it.
+        """
+        while self._connector.ended:
+            ended, self._connector.ended = self._connector.ended, []
+            for connection in ended:
+                if connection.owner.connection is connection:  # not given up meanwhile
+                    self._take_one(connection.owner, connection, completed)
+
+    def _take_one(self, user: WireUser, connection: Connection, completed: list[Exchange]) -> None:
+        if connection.error:
+            user.drop_connection()
             if user.under_way:
-                user.connections += 1
-                user.stood_before = False
-                self._send(user, _clock_ns(), completed)
+                self._fail(user, _clock_ns(), connection.error, connection.error_text, completed)
+            return
+        if connection.fd >= len(self._user_of):
+            self._user_of.extend([None] * (connection.fd + 256 - len(self._user_of)))
+        self._user_of[connection.fd] = user
+        user.take_connection(connection)
+        self._figures.note_connection(user)
+        user.stood_before = not user.under_way
+        if user.under_way:
+            user.connections += 1
+            self._send(user, _clock_ns(), completed)
 
     def _pass(self, timeout_s: float) -> None:
         """Wait for connections that are being made; one that stands already may speak of TLS, or end."""
@@ -387,3 +400,11 @@ class WireExchanges(WireUsers):
         self._connector.serve_timers(_clock_ns())
         self._take_ended(self._early)
         self._close_given_up()
+
+
+def _absolute(url: str, place: str) -> str:
+    """Where a Location points to, or its own words where that is no URL."""
+    try:
+        return urljoin(url, place)
+    except ValueError:
+        return place

@@ -23,7 +23,7 @@ _BEGINNING = b"HTTP/"
 # An answer up to here is recognised as a whole where its head does not tell the length of its body.
 _WHOLE_LIMIT = 4096
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d+)[ \t]*\r?(?=\n)", re.IGNORECASE)
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*0*(\d{1,18})[ \t]*\r?(?=\n)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\ntransfer-encoding:[^\n]*chunked", re.IGNORECASE)
 _FRAMED = re.compile(rb"\n(content-length|transfer-encoding):", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) +(\d{3})")

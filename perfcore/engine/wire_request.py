@@ -16,6 +16,7 @@ from perfcore.engine.request_text import header_name
 from perfcore.engine.transport import Request
 from perfcore.engine.upload import Upload
 
+_AUTHORITY_END = re.compile(r"[/?#]")
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NO_HEADERS: frozenset[str] = frozenset()
@@ -133,6 +134,12 @@ def _without_dots(path: str) -> str:
         else:
             kept.append(segment)
     return "/" + "/".join(kept)
+
+
+def place_of(url: str) -> str:
+    """Scheme and authority: the URL up to its path."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + _AUTHORITY_END.split(rest, maxsplit=1)[0]
 
 
 def _name_of(host_line: str) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from perfcore.engine.engine_choice import stays_at_one_place
 from perfcore.engine.request_parts import Part
 from perfcore.engine.request_text import header_name
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_request import head_lines, header_bytes, request_target
-from perfcore.suite.template import RenderContext
+from perfcore.suite.template import RenderContext, compile_text
 
 Hole = Callable[[RenderContext], bytes]
 
@@ -58,6 +59,9 @@ def wire_template(scenario: Scenario, sample: Request) -> WireTemplate | None:
     """None where a request of the scenario cannot be made of bytes alone; `sample` is any of its requests."""
     case, settings = scenario.case, scenario.settings
     if case.multipart is not None or case.body_file is not None or settings.cookies:
+        return None
+    endpoint = compile_text(case.endpoint, scenario.scope)
+    if endpoint.constant is None and not stays_at_one_place(endpoint.prefix):
         return None
     given = {header_name(line) for line in sample.headers}
     if "host" in given or "connection" in given:  # not sent where they stand

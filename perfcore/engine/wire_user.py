@@ -28,6 +28,7 @@ class WireUser:
         "attempted",
         "attempts",
         "body_offset",
+        "connected_to",
         "connection",
         "connections",
         "cookies",
@@ -36,6 +37,7 @@ class WireUser:
         "due_ns",
         "exchange",
         "first_ns",
+        "is_wary",
         "issued_ns",
         "jar",
         "keeps",
@@ -69,6 +71,7 @@ class WireUser:
         self.data = b""  # head, and body where it is held in memory
         self.rest = b""  # of a plain row
         self.connection: Connection | None = None
+        self.connected_to = ""  # scheme and authority of the URL for which it was made
         self.send: Callable[[Any], int] | None = None
         self.recv_into: Callable[[Any], int] | None = None
         self.jar: CookieJar | None = None
@@ -76,6 +79,7 @@ class WireUser:
         self.addresses: AddressChoice | None = None
         self.cycle: Cycle | None = None
         self.may_cycle: Cycle | None = None
+        self.is_wary = False  # the server closes unannounced: each connection is looked at before it is used
         self.template: WireTemplate | None = None  # where each request of a cycle is another one
         self.left = 0  # iterations after the one under way, in a cycle
         self.left_before = 0  # when the cycle was entered
@@ -114,7 +118,8 @@ class WireUser:
         self.request = request
         self.prepared = prepared
         self.timeout_ns = round(request.settings.timeout_s * 1e9)
-        self.may_cycle = cycle if prepared.body is None and not request.settings.cookies else None
+        goes_on = prepared.body is None and not request.settings.cookies and not self.is_wary
+        self.may_cycle = cycle if goes_on else None
         self.cookies = b""
         self.data = prepared.whole(b"")
         self.sends_head = request.settings.method == "HEAD"
@@ -140,6 +145,11 @@ class WireUser:
         self.send = connection.send
         self.recv_into = connection.recv_into
         self.answers = 0
+
+    def is_connected_to(self, url: str) -> bool:
+        """Whether the connection, standing or being made, is one that a request of this URL may go on."""
+        place = self.connected_to
+        return url.startswith(place) and url[len(place) : len(place) + 1] in ("", "/", "?", "#")
 
     def drop_connection(self) -> Connection | None:
         """The connection that was the user's, if it had one."""

@@ -17,6 +17,7 @@ from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import Connection, Connector
 from perfcore.engine.wire_figures import WireFigures
 from perfcore.engine.wire_reader import AnswerReader, KnownAnswer
+from perfcore.engine.wire_request import place_of
 from perfcore.engine.wire_template import WireTemplate, wire_template
 from perfcore.engine.wire_user import WireUser
 from perfcore.metrics.samples import SampleWriter, plain_rest
@@ -92,6 +93,8 @@ class WireUsers:
                 if user.template is None:
                     cycle = None
         user.prepare(request, cycle)
+        if user.connection is not None and not user.is_connected_to(request.url):
+            self._give_up(user)  # a URL may be rendered to another server's
         user.rest = self._plain_rest(exchange, len(user.data))
 
     def _template(self, case: int, source: object, request: Request) -> WireTemplate | None:
@@ -111,6 +114,7 @@ class WireUsers:
         request = user.request
         assert request is not None
         left_s = (user.issued_ns + user.timeout_ns - now_ns) / 1e9
+        user.connected_to = place_of(request.url)
         user.connection = self._connector.connect(
             user, request, user.exchange.user, max(left_s, 0.001), self._chosen_address(user, request)
         )
@@ -129,7 +133,7 @@ class WireUsers:
         """The user's connection is not used any more."""
         connection = user.drop_connection()
         if connection is not None:
-            if connection.stands:
+            if connection.stands and connection.fd < len(self._user_of):
                 self._user_of[connection.fd] = None
             self._closing.append(connection)
 

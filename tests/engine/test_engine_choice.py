@@ -1,9 +1,11 @@
 """What the wire path serves, and what it leaves to libcurl transfers."""
 
 import pytest
+import yaml
 
 from perfcore.engine.engine_choice import check_engine, choose_engine, wire_lacks
 from perfcore.errors import UsageError
+from perfcore.suite.config_loader import load_suite
 from perfcore.suite.test_suite import TestSuite
 
 
@@ -33,7 +35,7 @@ def lack_of(base_url: str = "http://127.0.0.1:1", **case: object) -> str | None:
         {"compressed": True},
         {"expect": {"body_contains": "x"}},
         {"retries": 2},
-        {"endpoint": "/${user_id}"},
+        {"endpoint": "/${uuid()}"},
         {"proxy": "socks5://127.0.0.1:1"},
         {"resolve": {"a.example": "127.0.0.1"}, "endpoint": "http://a.example/"},
         {"unix_socket": "/tmp/s"},
@@ -78,7 +80,7 @@ def test_the_embedded_target_is_served_by_the_wire_path() -> None:
 
 
 def test_an_address_that_a_template_decides_is_left_to_transfers() -> None:
-    suite = suite_of({"endpoint": "http://${HOST}/"}, variables={"HOST": "127.0.0.1"})
+    suite = suite_of({"endpoint": "http://${choice('a', 'b')}/"})
     told = wire_lacks(suite, suite.tests[0])
     assert told == "its address is known only when it is sent"
 
@@ -107,3 +109,35 @@ def test_a_wish_for_the_wire_that_can_be_met_is_met() -> None:
     suite = suite_of({}, {"cookies": True})
     check_engine(suite, "wire")
     assert [choose_engine(suite, case, "wire") for case in suite.tests] == ["wire", "wire"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "variables", "engine"),
+    [
+        ("/users/${randint(1, 9)}", {}, "wire"),
+        ("${API}/users/${randint(1, 9)}", {"API": "/v1"}, "wire"),
+        ("${API}", {"API": "http://127.0.0.2:8000/x"}, "wire"),
+        ("${API}", {"API": "https://127.0.0.2/x"}, "transfer"),
+        ("http://127.0.0.2:8000/${uuid()}", {}, "wire"),
+        ("http://127.0.0.2:800${randint(0, 9)}/", {}, "transfer"),
+        ("${choice('http://a/x', '/y')}", {}, "transfer"),
+        ("htt${choice('p', 'ps')}://a/x", {}, "transfer"),
+        ("users/${uuid()}", {}, "wire"),
+        ("u${uuid()}", {}, "transfer"),
+    ],
+)
+def test_an_endpoint_that_may_lead_elsewhere_goes_over_transfers(
+    endpoint: str, variables: dict[str, str], engine: str
+) -> None:
+    text = yaml.safe_dump(
+        {
+            "test_suite": {
+                "name": "S",
+                "base_url": "http://127.0.0.1:9",
+                "variables": variables,
+                "tests": [{"name": "A", "endpoint": endpoint}],
+            }
+        }
+    )
+    suite = load_suite("-", stdin=text.encode(), environ={})
+    assert choose_engine(suite, suite.tests[0], "auto") == engine
