@@ -47,6 +47,7 @@ _LACKS = {
     errno.ENOMEM: "the kernel has no memory for another connection",
 }
 _LACKS[errno.EADDRINUSE] = _LACKS[errno.EADDRNOTAVAIL]
+_SOCKET_FAILURES = ("Recv failure:", "Send failure:")  # lib/cf-socket.c
 SHORT_FILE_TEXT = "a file of the body has become shorter than it was when the run began"
 _NO_WAY_WORDS = "Could not connect to server"
 
@@ -120,5 +121,7 @@ def broken_off_code(error: Exception, *, answer_began: bool) -> tuple[int, str]:
     if isinstance(error, OSError):
         return CODE["reset"], os.strerror(error.errno or errno.ECONNRESET)
     curl_code, text = error.args[0], str(error.args[-1])
+    if text.startswith(_SOCKET_FAILURES):
+        return CODE["reset"], text  # it was the socket under TLS
     code = error_code(curl_code, 0, text, is_tls=True, connected=True, answer_began=answer_began)
     return code, error_text(curl_code, text)

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from itertools import islice
 from urllib.parse import urljoin
 
-import pycurl
-
 from perfcore.engine.curl_errors import SHORT_FILE_TEXT, broken_off_code
 from perfcore.engine.curl_handle import FAR_NS
 from perfcore.engine.poller import READ, WRITE
@@ -29,7 +27,6 @@ _PIECES_AT_A_TIME = 8
 # So many handshakes at a time: a listener's queue is short.
 _CONNECTED_AT_ONCE = 128
 _LONGEST_WAIT_S = 0.1
-_SOCKET_FAILURES = ("Recv failure:", "Send failure:")  # lib/cf-socket.c
 _BAD_ANSWER, _CLOSED, _TRUNCATED = CODE["bad_response"], CODE["closed"], CODE["truncated"]
 _clock_ns = time.monotonic_ns
 
@@ -278,8 +275,6 @@ class WireExchanges(WireUsers):
                 self._send_again(user, now_ns)
                 return
         code, text = broken_off_code(error, answer_began=user.reader is not None)
-        if isinstance(error, pycurl.error) and text.startswith(_SOCKET_FAILURES):
-            code = CODE["reset"]  # it was the socket under TLS
         self._fail(user, now_ns, code, text, completed)
 
     @staticmethod

@@ -100,6 +100,18 @@ def plant(folder: Path, address: str, session: str) -> Planted:
     return Planted(s, path, folder, options, environ, long_suite)
 
 
+def put_on_the_wire(planted: Planted) -> None:
+    """Move the login of `base_url`, which is for libcurl's transfers alone, to where the wire path knows it."""
+    for path in (planted.suite, planted.long_suite):
+        document = json.loads(path.read_text())
+        suite = document["test_suite"]
+        login, _, address = suite["base_url"].removeprefix("http://").rpartition("@")
+        user, _, password = login.partition(":")
+        suite["base_url"] = f"http://{address}"
+        suite["defaults"]["auth"] = {"type": "basic", "username": user, "password": unquote(password)}
+        path.write_text(json.dumps(document))
+
+
 def _lasting(tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of the tests those that use what is no secret by itself, for as long as they are let."""
     users = [test for test in tests if test["name"] in ("Secrets", "Announced", "Twin", "File", "Choice")]

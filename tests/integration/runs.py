@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from target_process import TargetProcess
 from waiting import wait_until
 
@@ -24,6 +25,7 @@ TRANSPORT_ERRORS = frozenset(
 # A request that failed so was never sent, or may not have been.
 UNSENT_ERRORS = frozenset({"dns", "refused", "unreachable", "connect_timeout", "tls"})
 TIMEOUT_S = 60
+both_engines = pytest.mark.parametrize("engine", ["wire", "transfer"])
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -97,13 +97,14 @@ def test_a_step_of_the_clock_in_mid_run_moves_no_figure(tmp_path, target, step_s
 
 
 @pytest.mark.debian("gcc")
-@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
-def test_a_step_of_every_librarys_clock_moves_no_figure(tmp_path, target, step_s):
+@pytest.mark.parametrize(("step_s", "engine"), [(HOUR_S, "wire"), (-HOUR_S, "wire"), (-HOUR_S, "transfer")])
+def test_a_step_of_every_librarys_clock_moves_no_figure(tmp_path, target, step_s, engine):
     library = tmp_path / "stepping.so"
     source = STEPPING_LIBRARY.replace("STEP_S", f"({step_s})").replace("MARK", str(tmp_path / "mark"))
     command = ["gcc", "-shared", "-fPIC", "-w", "-o", str(library), "-x", "c", "-", "-nostdlib"]
     subprocess.run(command, input=source, text=True, check=True)
-    run_for_a_second_and_a_half(tmp_path, target, COMMAND, step_s=step_s, LD_PRELOAD=str(library))
+    env = {"LD_PRELOAD": str(library), "PERFCORE_ENGINE": engine}
+    run_for_a_second_and_a_half(tmp_path, target, COMMAND, step_s=step_s, **env)
 
 
 # -- an hour --------------------------------------------------------------------------------------------------------
@@ -116,13 +117,22 @@ def own_memory_kib(pid):
 
 
 @pytest.mark.parametrize(
-    "endpoint",
-    ["/health", "/close", "/truncate", "/status/500", '"/echo?n=${uuid()}"'],
+    ("endpoint", "engine"),
+    [
+        ("/health", "wire"),
+        ("/health", "transfer"),
+        ("/close", "wire"),
+        ("/truncate", "wire"),
+        ("/truncate", "transfer"),
+        ("/status/500", "wire"),
+        ('"/echo?n=${uuid()}"', "wire"),
+        ('"/echo?n=${uuid()}"', "transfer"),
+    ],
 )
-def test_a_worker_takes_no_more_memory_the_more_requests_it_sent(tmp_path, target, endpoint):
+def test_a_worker_takes_no_more_memory_the_more_requests_it_sent(tmp_path, target, endpoint, engine):
     """An hour at three requests a second, in a few seconds: kept connections, new ones, failures, new URLs."""
     text = one_test(target.url, endpoint=endpoint, parallel_users=20, duration="60s")
-    with started(tmp_path, text, "--procs", "1") as process:
+    with started(tmp_path, text, "--procs", "1", "--engine", engine) as process:
         (worker,) = workers_of(process, 1)
         under_load(target, 3_000)
         before_kib = own_memory_kib(worker)

@@ -4,16 +4,16 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
+from integration.engine_facts import assert_says_who_carried_it, facts_of, needs_transfers
 from integration.forward_proxy import ForwardProxy, forward_proxy
 from integration.request_kinds import KINDS, LARGE, LINES
-from integration.runs import ROOT, Run, assert_numbers_add_up, one_test, run
+from integration.runs import ROOT, Run, assert_numbers_add_up, both_engines, one_test, run
 from integration.suite_kinds import (
     ITERATIONS,
     REQUESTS,
@@ -64,6 +64,10 @@ class UnixConnection(http.client.HTTPConnection):
             return counted
 
 
+# Once on the wire as far as that goes, and once without it.
+ENGINES = {"auto": 2, "transfer": 1}
+
+
 @dataclass
 class Judged:
     """A run over all kinds, and what the servers say of it."""
@@ -75,19 +79,30 @@ class Judged:
     proxy: ForwardProxy
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one_worker", "two_workers"])
-def judged(request, target, tmp_path_factory) -> Iterator[Judged]:
+@pytest.fixture(scope="module")
+def judged_of(target, tmp_path_factory) -> dict[str, Judged]:
+    """The runs, by the engine that was wished for; each with its number of workers."""
     folder = tmp_path_factory.mktemp("kinds")
     (folder / "lines").write_text(LINES)
     (folder / "large").write_bytes(LARGE)
     path = folder / "target.sock"
-    target.reset()
-    with forward_proxy() as proxy, running_target("--unix", str(path)):
-        text = suite(KINDS, target.port).replace("{proxy}", proxy.place).replace("{socket}", str(path))
-        done = run(folder, text, "--procs", str(request.param))
-        assert done.code == 99, done.stderr  # some of the tests are to have no success
-        counted = target.stats(), UnixConnection(path).stats()
-        return Judged(done, results_by_name(done), *counted, proxy)
+    found = {}
+    for engine, workers in ENGINES.items():
+        target.stats_when_closed()
+        target.reset()
+        with forward_proxy() as proxy, running_target("--unix", str(path)):
+            text = suite(KINDS, target.port).replace("{proxy}", proxy.place).replace("{socket}", str(path))
+            done = run(folder, text, "--procs", str(workers), "--engine", engine)
+            assert done.code == 99, done.stderr  # some of the tests are to have no success
+            counted = target.stats(), UnixConnection(path).stats()
+            found[engine] = Judged(done, results_by_name(done), *counted, proxy)
+    return found
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def judged(request, judged_of) -> Judged:
+    judged: Judged = judged_of[request.param]
+    return judged
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "_"))
@@ -99,6 +114,24 @@ def test_a_request_is_sent_as_often_and_fails_as_often_as_it_should(judged: Judg
         name: sum(told[name] for told in test["addresses"].values()) for name in ("requests", "connections")
     }
     assert sums == {"requests": test["attempts"], "connections": test["connections_opened"]}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "_"))
+def test_both_engines_tell_the_same_of_a_kind_and_each_test_has_its_own(
+    judged_of: dict[str, Judged], kind: Kind
+) -> None:
+    test, transferred = (judged_of[engine].results[kind.name] for engine in ENGINES)
+    assert_says_who_carried_it(test, "transfer" if needs_transfers(kind.keys) else "wire")
+    assert_says_who_carried_it(transferred, "transfer")
+    assert facts_of(test, kind) == facts_of(transferred, kind)
+
+
+def test_both_engines_reach_the_servers_alike(judged_of):
+    wire, transfers = (dict(judged_of[engine].counted["paths"]) for engine in ENGINES)
+    # Of requests on connections that the server had closed some may not have been seen.
+    for paths in (wire, transfers):
+        assert paths.pop("/close") >= REQUESTS
+    assert wire == transfers
 
 
 def test_attempts_equal_what_the_servers_counted(judged):
@@ -154,11 +187,12 @@ def test_the_summary_tells_of_attempts_and_retries(judged):
     assert f"{totals[0]:,} attempts · {totals[1]:,} retried" in judged.run.stdout
 
 
-def test_backoff_is_in_the_response_time_and_not_in_the_service_time(tmp_path, target):
+@both_engines
+def test_backoff_is_in_the_response_time_and_not_in_the_service_time(tmp_path, target, engine):
     """Of the target's requests every second fails: one request is answered at once, the three others at their second
     try, after a pause of 200 ms that is jittered by half."""
     keys = {"endpoint": "/flaky?rate=0.5", "iterations": 4, "retries": 1, "retry_backoff": "200ms"}
-    done = run(tmp_path, one_test(target.url, **keys), "--samples")
+    done = run(tmp_path, one_test(target.url, **keys), "--samples", "--engine", engine)
     test = done.test("test")
     assert_numbers_add_up(test)
     assert (test["total_requests"], test["failed_requests"], test["retried_requests"]) == (4, 0, 3)
@@ -207,14 +241,16 @@ test_suite:
         assert_numbers_add_up(test)
 
 
-def test_users_take_the_addresses_of_a_name_in_turn_whichever_worker_they_are_of(tmp_path):
+@both_engines
+def test_users_take_the_addresses_of_a_name_in_turn_whichever_worker_they_are_of(tmp_path, engine):
     """The interpreter of the run is taught a name of three addresses."""
     (tmp_path / "sitecustomize.py").write_text(MANY_ADDRESSES)
     with running_target("--host", "0.0.0.0") as target:
         url = f"http://many.invalid:{target.port}"
         keys = {"endpoint": "/health", "parallel_users": 6, "iterations": 2, "ramp_up": 0}
         suite = one_test(url, **keys, dns="{select: round_robin}")
-        done = run(tmp_path, suite, "--procs", "2", PYTHONPATH=f"{tmp_path}:{ROOT}")
+        arguments = ("--procs", "2", "--engine", engine)
+        done = run(tmp_path, suite, *arguments, PYTHONPATH=f"{tmp_path}:{ROOT}")
         counted = target.stats()
     test = done.test("test")
     assert_numbers_add_up(test)

@@ -4,14 +4,21 @@ It is a program of others, served by a program of others: where an answer fits w
 read HTTP alike. Its own count of requests is what `attempts` is compared with.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from httpbin_process import running_httpbin
+from integration.engine_facts import assert_says_who_carried_it, facts_of, needs_transfers
 from integration.httpbin_kinds import BINARY, KINDS, LINES
 from integration.runs import Run, run
 from integration.suite_kinds import Kind, assert_is_as_told, results_by_name, suite
+
+# Once on the wire as far as that goes, and once without it.
+ENGINES = ("auto", "transfer")
+# Its answer, as it came, has the time in it.
+VARYING = {"json that was not decoded"}
 
 
 @dataclass
@@ -20,25 +27,51 @@ class Judged:
 
     run: Run
     results: dict[str, dict[str, Any]]
-    counted: dict[str, int]
+    counted: Counter[str]
     kinds: set[str]
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def judged_of(tmp_path_factory) -> dict[str, Judged]:
+    """The runs, by the engine that was wished for."""
     pytest.importorskip("httpbin", reason="needs httpbin, of the extra `dev`")
     folder = tmp_path_factory.mktemp("httpbin")
     (folder / "lines.txt").write_text(LINES)
     (folder / "data.bin").write_bytes(BINARY)
+    found = {}
     with running_httpbin() as httpbin:
-        done = run(folder, suite(KINDS, httpbin.port), "--procs", "2")
-        assert done.code == 99, done.stderr  # some of the tests are to have no success
-        return Judged(done, results_by_name(done), httpbin.counted(), httpbin.kinds())
+        counted = Counter[str]()
+        for engine in ENGINES:
+            done = run(folder, suite(KINDS, httpbin.port), "--procs", "2", "--engine", engine)
+            assert done.code == 99, done.stderr  # some of the tests are to have no success
+            before, counted = counted, Counter(httpbin.counted())
+            found[engine] = Judged(done, results_by_name(done), counted - before, httpbin.kinds())
+    return found
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def judged(request, judged_of) -> Judged:
+    judged: Judged = judged_of[request.param]
+    return judged
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "_"))
 def test_httpbin_understands_what_the_suite_meant(judged: Judged, kind: Kind) -> None:
     assert_is_as_told(judged.results[kind.name], kind)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "_"))
+def test_both_engines_tell_the_same_of_a_kind_and_each_test_has_its_own(
+    judged_of: dict[str, Judged], kind: Kind
+) -> None:
+    test, transferred = (judged_of[engine].results[kind.name] for engine in ENGINES)
+    assert_says_who_carried_it(test, "transfer" if needs_transfers(kind.keys) else "wire")
+    assert_says_who_carried_it(transferred, "transfer")
+    facts, others = facts_of(test, kind), facts_of(transferred, kind)
+    if kind.name in VARYING:
+        for told in (facts, others):
+            del told["samples"]
+    assert facts == others
 
 
 def test_attempts_equal_what_httpbin_counted(judged):

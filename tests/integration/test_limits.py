@@ -6,6 +6,7 @@ import re
 import pytest
 from integration.runs import (
     assert_numbers_add_up,
+    both_engines,
     changed_perfcore,
     ended,
     interrupt,
@@ -51,11 +52,12 @@ def test_what_is_under_way_when_the_time_is_over_may_finish(tmp_path, target):
     assert test["attempts"] == target.stats()["requests"]
 
 
-def test_what_does_not_finish_within_graceful_stop_is_cut(tmp_path, target):
+@both_engines
+def test_what_does_not_finish_within_graceful_stop_is_cut(tmp_path, target, engine):
     text = suite(target, "{max_duration: 500ms}", endpoint="/delay/20000").replace(
         "duration: 30s", "duration: 30s, graceful_stop: 100ms"
     )
-    done = run(tmp_path, text)
+    done = run(tmp_path, text, "--engine", engine)
     assert done.code == 108
     assert done.test("one")["interrupted_requests"] == 4
 
@@ -68,8 +70,10 @@ def test_a_run_that_ends_by_itself_before_its_time_has_passed(tmp_path, target):
     assert (done.code, done.document["verdict"], done.document["incidents"]) == (0, "passed", [])
 
 
-def test_a_run_in_which_too_much_fails_ends_early(tmp_path, target):
-    done = run(tmp_path, suite(target, "{abort_on_error_rate: 50%}", endpoint="/status/503"))
+@both_engines
+def test_a_run_in_which_too_much_fails_ends_early(tmp_path, target, engine):
+    limits = "{abort_on_error_rate: 50%}"
+    done = run(tmp_path, suite(target, limits, endpoint="/status/503"), "--engine", engine)
     assert done.code == 108, done.stderr
     assert done.document["verdict"] == "aborted"
     why, missing = done.document["incidents"]
@@ -181,8 +185,8 @@ def test_a_limit_is_seen_by_a_caller_from_python(tmp_path, target):
     assert done.stdout == "aborted 108 None ended by limits.max_duration (500ms)\n", done.stderr
 
 
-@pytest.mark.parametrize("mode", ["parallel", "sequential"])
-def test_a_rate_holds_for_all_tests_tries_and_workers_and_starves_none(tmp_path, target, mode):
+@pytest.mark.parametrize(("mode", "engine"), [("parallel", "wire"), ("sequential", "transfer")])
+def test_a_rate_holds_for_all_tests_tries_and_workers_and_starves_none(tmp_path, target, mode, engine):
     text = suite_of(
         target.url,
         "name: many, endpoint: /health, parallel_users: 300, duration: 1s, ramp_up: 0s",
@@ -190,7 +194,7 @@ def test_a_rate_holds_for_all_tests_tries_and_workers_and_starves_none(tmp_path,
         limits="{max_rate: 50/s}",
         mode=mode,
     )
-    done = run(tmp_path, text, "--procs", "3")
+    done = run(tmp_path, text, "--procs", "3", "--engine", engine)
     many, few = done.test("many"), done.test("few")
     counted = target.stats()["requests"]
     assert counted == many["attempts"] + few["attempts"]

@@ -5,7 +5,8 @@ import stat
 
 import numpy
 import pytest
-from integration.runs import ROOT, assert_numbers_add_up, one_test, run, suite_of, write_suite
+from integration.engine_facts import assert_says_who_carried_it
+from integration.runs import ROOT, assert_numbers_add_up, both_engines, one_test, run, suite_of, write_suite
 from target_process import running_target
 
 SEED = """
@@ -37,11 +38,15 @@ def test_the_seeds_example_runs_and_every_request_is_accounted_for(tmp_path, tar
     assert done.document["environment"]["workers"] == 2
 
 
+@both_engines
 @pytest.mark.parametrize("workers", [1, 2, 7])
-def test_attempts_equal_what_the_server_counted_at_full_speed(tmp_path, target, workers):
-    suite = one_test(target.url, endpoint="/health", parallel_users=21, duration="1s")
-    done = run(tmp_path, suite, "--procs", str(workers))
+def test_attempts_equal_what_the_server_counted_at_full_speed(tmp_path, target, workers, engine):
+    suite = one_test(target.url, endpoint="/health", parallel_users=21, duration="700ms")
+    done = run(tmp_path, suite, "--procs", str(workers), "--engine", engine)
     test = done.test("test")
+    assert_says_who_carried_it(test, engine)
+    # All answers are alike; but each user's first is parsed.
+    assert engine == "transfer" or test["recognised_share"] > 0.8
     counted = target.stats()
     assert test["attempts"] == test["total_requests"] == counted["requests"] > 500
     assert counted["connections"] == test["connections_opened"] == 21
@@ -49,9 +54,10 @@ def test_attempts_equal_what_the_server_counted_at_full_speed(tmp_path, target, 
     assert_numbers_add_up(test)
 
 
-def test_a_connection_belongs_to_one_user_though_it_thinks(tmp_path, target):
+@both_engines
+def test_a_connection_belongs_to_one_user_though_it_thinks(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/health", parallel_users=30, iterations=5, think_time="20ms")
-    done = run(tmp_path, suite, "--procs", "2")
+    done = run(tmp_path, suite, "--procs", "2", "--engine", engine)
     assert target.stats()["connections"] == 30
     assert done.test("test")["connections_opened"] == 30
 
@@ -64,14 +70,17 @@ def test_no_more_workers_get_users_than_there_are_users(tmp_path, target):
     assert done.test("test")["total_requests"] == target.stats()["requests"] == 14
 
 
-@pytest.mark.parametrize("total", [1, 10, 1003])
-def test_total_iterations_are_shared_by_whoever_is_free_and_none_is_lost(tmp_path, target, total):
+@pytest.mark.parametrize(
+    ("total", "engine"), [(1, "wire"), (10, "transfer"), (1003, "wire"), (1003, "transfer")]
+)
+def test_total_iterations_are_shared_by_whoever_is_free_and_none_is_lost(tmp_path, target, total, engine):
     suite = one_test(target.url, endpoint="/health", parallel_users=7, total_iterations=total)
-    done = run(tmp_path, suite, "--procs", "3")
+    done = run(tmp_path, suite, "--procs", "3", "--engine", engine)
     assert done.test("test")["total_requests"] == target.stats()["requests"] == total
 
 
-def test_every_way_to_fail_is_counted_and_the_numbers_add_up(tmp_path, target):
+@both_engines
+def test_every_way_to_fail_is_counted_and_the_numbers_add_up(tmp_path, target, engine):
     suite = suite_of(
         target.url,
         'name: flaky, endpoint: "/flaky?rate=0.25", parallel_users: 4, iterations: 25',
@@ -81,7 +90,7 @@ def test_every_way_to_fail_is_counted_and_the_numbers_add_up(tmp_path, target):
         'name: gone, endpoint: "http://127.0.0.1:1/", iterations: 3',
         "name: moved, endpoint: /status/302, iterations: 2",
     )
-    done = run(tmp_path, suite, "--procs", "2")
+    done = run(tmp_path, suite, "--procs", "2", "--engine", engine)
     assert done.code == 99  # some of the tests had no success at all
     results = done.document["results"]
     errors = {key: test["errors"] for key, test in results.items()}
@@ -114,9 +123,10 @@ def test_every_way_to_fail_is_counted_and_the_numbers_add_up(tmp_path, target):
     assert "FAILED" in done.stdout
 
 
-def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target):
+@both_engines
+def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/health", parallel_users=8, iterations=250)
-    done = run(tmp_path, suite, "--procs", "2", "--samples")
+    done = run(tmp_path, suite, "--procs", "2", "--samples", "--engine", engine)
     rows = done.samples()
     assert len(rows) == 2000
     response = rows["done_ns"] - rows["due_ns"]
@@ -141,9 +151,10 @@ def test_samples_stop_at_their_limit_and_the_result_says_so(tmp_path, target):
     assert any("--samples-limit" in incident for incident in done.document["incidents"])
 
 
-def test_known_delays_are_measured(tmp_path, target):
+@both_engines
+def test_known_delays_are_measured(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/delay/50", parallel_users=2, iterations=10)
-    test = run(tmp_path, suite).test("test")
+    test = run(tmp_path, suite, "--engine", engine).test("test")
     assert test["timing"]["min_ms"] >= 50
     assert 50 <= test["timing"]["percentiles"]["p50"] < 100
     assert 45 <= test["phases"]["ttfb"]["p50"] < 100
@@ -180,9 +191,10 @@ def test_tests_in_parallel_run_at_the_same_time(tmp_path, target):
     assert len(second) == 60
 
 
-def test_duration_ends_the_load_and_what_is_under_way_may_finish(tmp_path, target):
+@both_engines
+def test_duration_ends_the_load_and_what_is_under_way_may_finish(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/delay/300", parallel_users=4, duration="1s")
-    test = run(tmp_path, suite).test("test")
+    test = run(tmp_path, suite, "--engine", engine).test("test")
     execution = test["parallel_execution"]
     assert execution["total_duration_ms"] == 1000
     assert 0 < execution["drain_ms"] <= 1000
@@ -191,11 +203,12 @@ def test_duration_ends_the_load_and_what_is_under_way_may_finish(tmp_path, targe
     assert test["interrupted_requests"] == 0
 
 
-def test_what_outlasts_graceful_stop_is_cut_and_in_no_total(tmp_path, target):
+@both_engines
+def test_what_outlasts_graceful_stop_is_cut_and_in_no_total(tmp_path, target, engine):
     suite = one_test(
         target.url, endpoint="/delay/5000", parallel_users=3, duration="300ms", graceful_stop="200ms"
     )
-    done = run(tmp_path, suite, "--procs", "2")
+    done = run(tmp_path, suite, "--procs", "2", "--engine", engine)
     test = done.test("test")
     assert test["interrupted_requests"] == 3
     assert test["total_requests"] == test["attempts"] == 0
@@ -232,16 +245,19 @@ test_suite:
     assert done.code == 0, done.stdout + done.stderr
 
 
-def test_tls_is_verified_and_a_certificate_of_nobodys_is_refused(tmp_path):
+@pytest.mark.parametrize(("version", "engine"), [("auto", "transfer"), ("1.1", "wire")])
+def test_tls_is_verified_and_a_certificate_of_nobodys_is_refused(tmp_path, version, engine):
     with running_target("--tls") as target:
-        known = one_test(target.url, endpoint="/health", iterations=3, tls=f"{{ca: {target.ca_file}}}")
+        keys = {"endpoint": "/health", "iterations": 3, "http_version": version}
+        known = one_test(target.url, **keys, tls=f"{{ca: {target.ca_file}}}")
         test = run(tmp_path, known).test("test")
+        assert_says_who_carried_it(test, engine)
         assert test["successful_requests"] == 3
         assert test["phases"]["tls"]["count"] == 1
-        unknown = run(tmp_path, one_test(target.url, endpoint="/health", iterations=3))
+        unknown = run(tmp_path, one_test(target.url, **keys))
         assert unknown.code == 99
         assert unknown.test("test")["errors"] == {"tls": 3}
-        unchecked = one_test(target.url, endpoint="/health", iterations=3, tls="{verify: false}")
+        unchecked = one_test(target.url, **keys, tls="{verify: false}")
         assert run(tmp_path, unchecked).code == 0
 
 

@@ -48,17 +48,25 @@ def test_handshakes_are_made_before_the_requests_of_each_test(
     tmp_path: Path, encrypted: TargetProcess, mode: str, workers: str
 ) -> None:
     before = encrypted.stats()
-    tests = {"first": {"preconnect": True}, "second": {"preconnect": True}, "without": {}}
+    wire = {"http_version": "1.1"}
+    tests = {
+        "first": {"preconnect": True},
+        "second": {"preconnect": True, **wire},
+        "without": {},
+        "on the wire without": wire,
+    }
     done = run(tmp_path, suite(encrypted, mode, tests), "--procs", workers)
     assert done.code == 0, done.stderr
     after = encrypted.stats()
     results = results_by_name(done)
     assert_found_its_connections(results["first"])
     assert_found_its_connections(results["second"])
-    assert results["without"]["phases"]["tls"]["count"] == USERS
-    assert after["requests"] - before["requests"] == 3 * USERS * ITERATIONS
+    assert [results[name]["engine"] for name in tests] == ["transfer", "wire", "transfer", "wire"]
+    for name in ("without", "on the wire without"):
+        assert results[name]["phases"]["tls"]["count"] == USERS
+    assert after["requests"] - before["requests"] == 4 * USERS * ITERATIONS
     # The second question is on a connection of its own, which is counted when it is asked.
-    assert after["connections"] - before["connections"] in (3 * USERS, 3 * USERS + 1)
+    assert after["connections"] - before["connections"] in (4 * USERS, 4 * USERS + 1)
 
 
 def test_a_user_who_comes_after_a_second_finds_its_connection_too(

@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 from integration.runs import (
     ROOT,
     assert_numbers_add_up,
+    both_engines,
     changed_perfcore,
     children,
     ended,
@@ -26,9 +28,10 @@ from integration.runs import (
 from waiting import wait_until
 
 
-def test_a_killed_worker_leaves_what_it_had_measured(tmp_path, target):
+@both_engines
+def test_a_killed_worker_leaves_what_it_had_measured(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/health", parallel_users=10, duration="2s")
-    with started(tmp_path, suite, "--procs", "2") as process:
+    with started(tmp_path, suite, "--procs", "2", "--engine", engine) as process:
         workers = workers_of(process, 2)
         under_load(target, 3000)
         os.kill(workers[0], signal.SIGKILL)
@@ -123,7 +126,8 @@ def cpu_ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
-def test_a_stopped_supervisor_loses_nothing_and_counts_nothing_twice(tmp_path, target):
+@both_engines
+def test_a_stopped_supervisor_loses_nothing_and_counts_nothing_twice(tmp_path, target, engine):
     # Two blocks a ring: the workers soon find no free one, and count by themselves from then on.
     program = (
         "import perfcore.metrics.samples as samples\n"
@@ -132,7 +136,8 @@ def test_a_stopped_supervisor_loses_nothing_and_counts_nothing_twice(tmp_path, t
     )
     in_the_rings = 2 * 2 * 4096
     suite = one_test(target.url, endpoint="/health", parallel_users=16, iterations=2500)
-    with started(tmp_path, suite, "--procs", "2", "--samples", command=changed_perfcore(program)) as process:
+    arguments = ("--procs", "2", "--samples", "--engine", engine)
+    with started(tmp_path, suite, *arguments, command=changed_perfcore(program)) as process:
         under_load(target)
         os.kill(process.pid, signal.SIGSTOP)
         under_load(target, target.stats()["requests"] + in_the_rings + 1000)
@@ -144,11 +149,17 @@ def test_a_stopped_supervisor_loses_nothing_and_counts_nothing_twice(tmp_path, t
     assert_numbers_add_up(test)
     rows = done.samples()
     assert len(rows) == test["total_requests"]
+    # Each user's requests follow one another: none stands there twice, and none is missing.
+    for user in range(1, 17):
+        own = numpy.sort(rows[rows["user"] == user], order="issued_ns")
+        assert len(own) == 2500
+        assert (own["issued_ns"][1:] >= own["done_ns"][:-1]).all()
 
 
-def test_a_stopped_worker_shows_in_response_time_and_not_in_lost_requests(tmp_path, target):
+@both_engines
+def test_a_stopped_worker_shows_in_response_time_and_not_in_lost_requests(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/health", parallel_users=4, duration="30s")
-    with started(tmp_path, suite, "--procs", "1") as process:
+    with started(tmp_path, suite, "--procs", "1", "--engine", engine) as process:
         (worker,) = workers_of(process, 1)
         under_load(target)
         os.kill(worker, signal.SIGSTOP)

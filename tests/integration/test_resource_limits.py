@@ -13,6 +13,7 @@ from integration.runs import (
     COMMAND,
     ROOT,
     assert_numbers_add_up,
+    both_engines,
     changed_perfcore,
     one_test,
     python,
@@ -142,9 +143,10 @@ worker.become_worker = become_poor
 """
 
 
-def with_poor_workers(tmp_path, target, left_bytes):
+def with_poor_workers(tmp_path, target, left_bytes, *arguments):
     text = one_test(target.url, endpoint="/health", parallel_users=4000, ramp_up="0s", iterations=2)
-    return run(tmp_path, text, "--procs", "2", command=changed_perfcore(POOR_WORKERS, str(left_bytes)))
+    command = changed_perfcore(POOR_WORKERS, str(left_bytes))
+    return run(tmp_path, text, "--procs", "2", *arguments, command=command)
 
 
 def test_workers_without_memory_are_told_in_one_line_before_the_load(tmp_path, target):
@@ -159,8 +161,9 @@ def test_workers_without_memory_are_told_in_one_line_before_the_load(tmp_path, t
     assert list((tmp_path / "results").iterdir()) == []
 
 
-def test_workers_whose_memory_ends_under_load_keep_what_they_measured(tmp_path, target):
-    done = with_poor_workers(tmp_path, target, 4 << 20)
+@both_engines
+def test_workers_whose_memory_ends_under_load_keep_what_they_measured(tmp_path, target, engine):
+    done = with_poor_workers(tmp_path, target, 4 << 20, "--engine", engine)
     assert done.code == 97, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     document = done.document
@@ -240,15 +243,17 @@ def test_half_a_core_is_one_worker_and_the_summary_says_half(tmp_path, target):
 # -- many users ---------------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_users_on_two_cores_run_to_the_end(tmp_path, target):
+@both_engines
+def test_ten_thousand_users_on_two_cores_run_to_the_end(tmp_path, target, engine):
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard_limit < 11_000:
         pytest.skip(f"the server alone needs 10,000 descriptors, and the hard limit is {hard_limit}")
     keys = {"endpoint": "/health", "parallel_users": 10_000, "ramp_up": "2s", "iterations": 3}
-    done = run(tmp_path, one_test(target.url, **keys), "--procs", "2")
+    done = run(tmp_path, one_test(target.url, **keys), "--procs", "2", "--engine", engine)
     assert done.code == 0, done.stderr
     test = done.test("test")
     assert_numbers_add_up(test)
+    assert test["engine"] == engine
     assert test["errors"] == {}
     counted = target.stats()
     assert test["attempts"] == counted["requests"] == 30_000

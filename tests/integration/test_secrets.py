@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 from integration.hostile_server import hostile_server
-from integration.planted_secrets import Planted, plant, remnants, routes
-from integration.runs import COMMAND, ROOT, TIMEOUT_S, children, completed, is_alive, process_of, python
+from integration.planted_secrets import Planted, plant, put_on_the_wire, remnants, routes
+from integration.runs import (
+    COMMAND,
+    ROOT,
+    TIMEOUT_S,
+    both_engines,
+    children,
+    completed,
+    is_alive,
+    process_of,
+    python,
+)
 from waiting import wait_until
 
 from perfcore.cli.main import main
@@ -74,12 +84,20 @@ def test_there_are_forty_secrets_and_the_search_finds_each_of_them(planted):
         assert remnants(value, json.dumps(json.dumps(value)).encode())
 
 
-def test_a_run_that_fails_everywhere_shows_no_secret(planted):
-    code, said = run(planted, str(planted.suite), *planted.options, "--procs", "2", "--samples")
+@both_engines
+def test_a_run_that_fails_everywhere_shows_no_secret(planted, engine):
+    if engine == "wire":
+        put_on_the_wire(planted)
+    arguments = (*planted.options, "--procs", "2", "--samples")
+    code, said = run(planted, str(planted.suite), *arguments)
     files = kept(planted.folder)
     assert_no_secret(planted, said + files)
     assert code == 99, said.decode()
     document = json.loads((planted.folder / "results" / "latest" / "results.json").read_text())
+    engines = {test["engine"] for test in document["results"].values()}
+    assert engines == (
+        {"transfer"} if engine == "transfer" else {"wire", "transfer"}
+    )  # one has a login in its URL
     for key, test in document["results"].items():
         samples = [sample for failure in test["failures"] for sample in failure["samples"]]
         # A test that looks at answers keeps one; all others show every spelling.
@@ -125,8 +143,11 @@ def test_the_plan_shows_no_secret(planted):
     assert b"Every kind of secret" in said
 
 
-def test_no_process_title_shows_a_secret_and_a_killed_worker_tells_none(planted, server):
-    arguments = (str(planted.long_suite), *planted.options, "--procs", "2")
+@both_engines
+def test_no_process_title_shows_a_secret_and_a_killed_worker_tells_none(planted, server, engine):
+    if engine == "wire":
+        put_on_the_wire(planted)
+    arguments = (str(planted.long_suite), *planted.options, "--procs", "2", "--samples")
     with perfcore(planted, *arguments) as process:
         wait_until(lambda: server.asked("/c") >= 5, "requests under way")
         seen = titles(process)
@@ -203,6 +224,7 @@ sys.meta_path.insert(0, Breaker())
 @pytest.mark.parametrize(
     ("module", "function", "code", "told"),
     [
+        ("perfcore.engine.wire_client", "WireClient._handle", 97, b"worker 0 met a bug of perfcore"),
         ("perfcore.engine.load_loop", "LoadLoop._start_due", 97, b"worker 0 met a bug of perfcore"),
         ("perfcore.engine.supervisor", "Supervisor.run", 1, b"Traceback (most recent call last)"),
         ("perfcore.suite.test_suite", "TestSuite.loaded", 1, b"Traceback (most recent call last)"),
@@ -214,6 +236,8 @@ def test_a_bug_keeps_its_traceback_and_tells_no_secret(planted, module, function
         f"{where}: {value!r} {value}" for where, value in planted.values.items() if _known_at_load(where)
     ]
     filler = "x" * 17_000
+    if "wire" in module:
+        put_on_the_wire(planted)
     place = planted.folder / "site"
     place.mkdir()
     message = place / "message"

@@ -4,8 +4,10 @@ import os
 import signal
 
 import pytest
+from integration.engine_facts import HOW_FAR_IT_CAME, assert_says_who_carried_it, facts_of
 from integration.runs import (
     assert_numbers_add_up,
+    both_engines,
     ended,
     interrupt,
     one_test,
@@ -56,35 +58,71 @@ KINDS = {
 }
 
 
-def test_every_fault_is_counted_for_what_it_is_and_as_often_as_the_server_met_it(tmp_path, target):
-    done = run(tmp_path, FAULTS.replace("URL", target.url), "--procs", "2")
+ENGINES = ("wire", "transfer")
+
+
+@pytest.fixture(scope="module")
+def faulty(target, tmp_path_factory):
+    """By engine: a run over all faults, and what the target counted of it."""
+    folder = tmp_path_factory.mktemp("faults")
+    found = {}
+    for engine in ENGINES:
+        target.stats_when_closed()
+        target.reset()
+        done = run(folder, FAULTS.replace("URL", target.url), "--procs", "2", "--engine", engine)
+        found[engine] = done, done.document, target.stats()
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_fault_is_counted_for_what_it_is_and_as_often_as_the_server_met_it(faulty, engine):
+    done, document, counted = faulty[engine]
     assert done.code == 99, done.stderr  # some of the tests had no success at all
     assert "Traceback" not in done.stderr
-    results = done.document["results"]
+    results = document["results"]
     assert {key: test["errors"] for key, test in results.items()} == KINDS
     for test in results.values():
         assert_numbers_add_up(test)
+        assert_says_who_carried_it(test, engine)
     assert results["refuses"]["attempts"] == 0
     assert results["closes"]["successful_requests"] == 20
-    counted = target.stats()
     # What was sent on a connection that the server had just closed is an attempt that no server counted.
     unseen = results["closes"]["resent_requests"]
     attempts = {key: test["attempts"] for key, test in results.items()}
     assert sum(attempts.values()) == counted["requests"] + unseen, (attempts, unseen, counted)
     assert counted["paths"]["/endless-headers"] == results["endless_headers"]["attempts"] == 20
-    assert max(done.document["environment"]["workers_rss_mb"]) < MOST_MIB
+    assert max(document["environment"]["workers_rss_mb"]) < MOST_MIB
+
+
+# How often a closed connection is sent on, and how much of an answer without end was read.
+CHANCE = {
+    "closes": ("attempts", "resent_requests", "bytes", "addresses"),
+    "endless_headers": ("bytes",),
+    "hangs_in_mid_answer": HOW_FAR_IT_CAME,
+    "slow_headers": HOW_FAR_IT_CAME,
+}
+
+
+def test_both_engines_tell_the_same_of_every_fault(faulty):
+    (wire, _), (transfers, _) = ((document["results"], counted) for _, document, counted in faulty.values())
+    for key, test in wire.items():
+        facts, others = facts_of(test), facts_of(transfers[key])
+        for name in CHANCE.get(key, ()):
+            del facts[name], others[name]
+        assert facts == others, key
 
 
 @pytest.mark.parametrize(
-    "keys",
+    ("keys", "engine"),
     [
-        {"timeout": "400ms"},  # given up in the middle
-        {"timeout": "400ms", "expect": "{body_contains: no such text}"},  # and kept
+        ({"timeout": "400ms"}, "wire"),  # given up in the middle
+        ({"timeout": "400ms", "expect": "{body_contains: no such text}"}, "wire"),  # and kept
+        ({"timeout": "400ms", "expect": "{body_contains: no such text}"}, "transfer"),
     ],
 )
-def test_bodies_of_a_gigabyte_are_bounded_in_memory(tmp_path, target, keys):
+def test_bodies_of_a_gigabyte_are_bounded_in_memory(tmp_path, target, keys, engine):
     suite = one_test(target.url, endpoint="/bytes/1000M", parallel_users=4, duration="1500ms", **keys)
-    done = run(tmp_path, suite, "--procs", "1")
+    done = run(tmp_path, suite, "--procs", "1", "--engine", engine)
     test = done.test("test")
     assert_numbers_add_up(test)
     assert set(test["errors"]) == {"timeout"}, test["failures"]
@@ -96,21 +134,23 @@ def test_bodies_of_a_gigabyte_are_bounded_in_memory(tmp_path, target, keys):
         assert all(len(sample["body"]) <= 4096 for sample in failure["samples"])
 
 
-def test_a_body_of_a_gigabyte_is_counted_to_its_last_byte(tmp_path, target):
+@both_engines
+def test_a_body_of_a_gigabyte_is_counted_to_its_last_byte(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/bytes/1000M", iterations=1, timeout="60s")
-    done = run(tmp_path, suite, "--procs", "1")
+    done = run(tmp_path, suite, "--procs", "1", "--engine", engine)
     test = done.test("test")
     assert test["successful_requests"] == 1, test["failures"]
     assert 1_000_000_000 < test["bytes"]["received"] < 1_100_000_000
     assert max(done.document["environment"]["workers_rss_mb"]) < MOST_MIB
 
 
-def test_idle_connections_that_the_server_closes_cost_no_request(tmp_path, target):
+@both_engines
+def test_idle_connections_that_the_server_closes_cost_no_request(tmp_path, target, engine):
     # Closed 20 ms after the answer, while the user thinks.
     suite = one_test(
         target.url, endpoint='"/close?after_ms=20"', parallel_users=4, iterations=5, think_time="300ms"
     )
-    test = run(tmp_path, suite, "--procs", "2").test("test")
+    test = run(tmp_path, suite, "--procs", "2", "--engine", engine).test("test")
     assert_numbers_add_up(test)
     assert test["errors"] == {}
     assert test["total_requests"] == 20
@@ -119,10 +159,11 @@ def test_idle_connections_that_the_server_closes_cost_no_request(tmp_path, targe
     assert counted["connections"] == 20
 
 
-def test_a_connection_that_is_closed_under_a_request_is_sent_again_and_counted(tmp_path, target):
+@both_engines
+def test_a_connection_that_is_closed_under_a_request_is_sent_again_and_counted(tmp_path, target, engine):
     # Closed at once, though the answer promised otherwise: whether the next request is on its way then is chance.
     suite = one_test(target.url, endpoint="/close", parallel_users=8, iterations=200)
-    test = run(tmp_path, suite, "--procs", "2").test("test")
+    test = run(tmp_path, suite, "--procs", "2", "--engine", engine).test("test")
     assert_numbers_add_up(test)
     assert test["errors"] == {}
     assert test["successful_requests"] == target.stats()["requests"] == 1600
@@ -145,11 +186,12 @@ def test_a_server_that_dies_in_mid_run_is_counted_and_the_run_ends_in_time(tmp_p
     assert done.code == 0  # failed requests are no failed run unless a threshold says so
 
 
-def test_a_server_that_dies_and_comes_back_is_counted_before_and_after(tmp_path):
+@both_engines
+def test_a_server_that_dies_and_comes_back_is_counted_before_and_after(tmp_path, engine):
     users = 8
     with running_target() as first:
         suite = one_test(first.url, endpoint="/health", parallel_users=users, duration="60s")
-        with started(tmp_path, suite, "--procs", "2") as process:
+        with started(tmp_path, suite, "--procs", "2", "--engine", engine) as process:
             under_load(first)
             # With the workers stopped everything sent is counted, and the count is final.
             workers = workers_of(process, 2)

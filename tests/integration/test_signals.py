@@ -13,6 +13,7 @@ import pytest
 from integration.runs import (
     COMMAND,
     assert_numbers_add_up,
+    both_engines,
     completed,
     ended,
     interrupt,
@@ -29,6 +30,22 @@ from integration.runs import (
     write_suite,
 )
 from waiting import wait_until
+
+
+@both_engines
+def test_a_signal_at_full_rate_costs_nothing_that_was_measured(tmp_path, target, engine):
+    suite = one_test(target.url, endpoint="/health", parallel_users=20, duration="30s")
+    with started(tmp_path, suite, "--procs", "2", "--samples", "--engine", engine) as process:
+        under_load(target, 5000)
+        interrupt(process)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    test = done.test("test")
+    assert_numbers_add_up(test)
+    assert test["errors"] == {}
+    assert test["interrupted_requests"] == 0
+    assert test["engine"] == engine
+    assert test["attempts"] == test["total_requests"] == target.stats()["requests"] == len(done.samples())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

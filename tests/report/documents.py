@@ -106,7 +106,7 @@ def one_test(name: str = "Get User Profile", requests: int = 1000, **other: Any)
         "slowest": [],
         "bytes": {"received": 1234 * requests, "sent": 210 * requests},
         "connections_opened": 10 if requests else 0,
-        "engine": "curl",
+        "engine": "transfer",
         "addresses": {"127.0.0.1": {"connections": 10, "requests": requests}},
         "parallel_execution": {
             "concurrent_users": 10,

@@ -283,7 +283,12 @@ def test_the_closed_model_is_told_once_and_only_where_there_is_one():
 )
 def test_what_a_test_was_told_to_do_is_said(load, told):
     text = summary_text(suite_result({"get_user_profile": one_test(load=load)}))
-    assert line_of(text, "get_user_profile  GET").endswith(f" · {told}")
+    assert line_of(text, "get_user_profile  GET").endswith(f" · {told} · libcurl transfers")
+
+
+def test_what_carried_a_test_is_said():
+    text = summary_text(suite_result({"get_user_profile": one_test(engine="wire")}))
+    assert line_of(text, "get_user_profile  GET").endswith(" · wire path")
 
 
 def test_validity_with_its_reasons_and_advice_is_told_and_may_be_absent():
