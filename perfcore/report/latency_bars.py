@@ -71,7 +71,8 @@ def round_bounds(low: float, high: float, most: int = MOST_BARS) -> list[float]:
             for step in (factor * 10.0**power for factor in _STEPS):
                 first, last = math.floor(low / step), math.ceil(high / step)
                 if last - first <= most and step >= high * _FINEST_STEP * 0.999:
-                    return [number * step for number in range(first, last + 1)]
+                    # 19 × 0.05 is 0.9500000000000001, and would leave 0.95 out.
+                    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for ratios in _RATIOS:
         series = [ratio * 10.0**decade for decade in decades for ratio in ratios]

@@ -57,9 +57,13 @@ def test_a_request_counts_in_the_bar_that_it_belongs_to_but_for_a_cells_width(se
 def test_bounds_ascend_and_hold_the_whole_range(low, ratio):
     bounds = round_bounds(low, low * ratio)
     assert bounds == sorted(set(bounds))
-    assert bounds[0] <= low
+    assert bounds[0] <= low or math.isclose(bounds[0], low)
     assert bounds[-1] >= low * ratio or math.isclose(bounds[-1], low * ratio)
     assert 2 <= len(bounds) <= MOST_BARS + 1
+
+
+def test_a_bound_is_the_number_that_it_is_called():
+    assert round_bounds(0.95, 0.95 * 1.03125)[0] == 0.95
 
 
 def test_bounds_are_round_numbers():
