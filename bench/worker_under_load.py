@@ -9,7 +9,6 @@ import random
 import sys
 import time
 
-from perfcore.engine import http_client
 from perfcore.engine.engine_choice import Engine
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
 from perfcore.engine.mixed_client import transport_for
@@ -64,8 +63,6 @@ def run(url: str, requests: int, users: int, engine: Engine) -> None:
 
 
 if __name__ == "__main__":
-    # Under callgrind all takes fifty times as long; the bound on a batch is time, and has to grow with it.
-    http_client.BATCH_NS *= 50
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     gc.disable()

@@ -72,6 +72,7 @@ class Shard:
         "info_read",
         "multi",
         "remove_handle",
+        "running",
         "timeout",
         "touched",
         "users",
@@ -85,6 +86,7 @@ class Shard:
         self.info_read = self.multi.info_read
         self.timeout = self.multi.timeout
         self.active = 0
+        self.running = 0  # by libcurl's last word; fewer than `active`: some have ended
         self.users = 0
         self.deadline_ns = FAR_NS
         self.touched = False

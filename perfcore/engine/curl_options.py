@@ -80,10 +80,10 @@ def _set_tls(handle: "pycurl.Curl", settings: RequestSettings, ca_file: str | No
 
 def _set_way(handle: "pycurl.Curl", settings: RequestSettings) -> None:
     """How the server is reached: proxy, addresses in place of names, a socket of this machine."""
-    # An empty proxy means none; left unset, libcurl would look into the environment for one, at each request.
+    # An empty proxy means none; left unset, libcurl would look into the environment for both, at each request.
     handle.setopt(pycurl.PROXY, settings.proxy)
+    handle.setopt(pycurl.NOPROXY, "")
     if settings.proxy:
-        handle.setopt(pycurl.NOPROXY, "")
         handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
         if settings.tls_ca:
             handle.setopt(pycurl.PROXY_CAINFO, str(settings.tls_ca))

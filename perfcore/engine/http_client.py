@@ -24,17 +24,16 @@ from perfcore.engine.preconnection import report_all
 from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, sendable_place
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import curl_events
-from perfcore.engine.transfer_cycle import record_plain
+from perfcore.engine.transfer_cycle import issued_ns, record_plain
 from perfcore.engine.transfer_users import TransferUsers
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import RESENT
 
-# After so long in one batch the loop gets its turn, so that due starts are not kept waiting.
-BATCH_NS = 250_000
-# But not after fewer completions than usually fit: a pass costs as much as a request, and on a slow machine (or
-# under a profiler) time alone would make every pass one of a single completion.
-LEAST_BATCH = 24
+# So many answers are read before they are collected and their users go on, all together: libcurl and the interpreter push
+# each other out of the processor's caches, and a server that is woken once for many requests costs less. Not more, so
+# that due starts are not kept waiting.
+BATCH = 24
 _clock_ns = time.monotonic_ns
 
 
@@ -47,6 +46,7 @@ class HttpClient(TransferUsers):
         super().__init__(poller)
         self._touched: list[Shard] = []
         self._unhandled: list[tuple[int, int]] = []  # events that the last pass had no time for
+        self._came_ns: dict[int, int] = {}  # when the answers that this pass has still to collect were whole
         self._early: list[Exchange] = []  # ended while they were started
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
@@ -75,8 +75,9 @@ class HttpClient(TransferUsers):
         exchange.issued_ns = _clock_ns()
         shard.add_handle(user.handle)
         # libcurl starts a transfer only when it is next called; one call for each, so that `issued` is right.
-        if shard.act(TIMEOUT_SOCKET, 0)[1] < shard.active:
-            self._collect(shard, _clock_ns(), self._early)
+        shard.running = shard.act(TIMEOUT_SOCKET, 0)[1]
+        if shard.running < shard.active:
+            self._collect(shard, self._early)
         if not shard.touched:
             shard.touched = True
             self._touched.append(shard)
@@ -110,7 +111,21 @@ class HttpClient(TransferUsers):
         timeout_s = self._until_libcurl_wants(begin_ns, (until_ns - begin_ns) / 1e9)
         events = self._unhandled or self._poller.wait(0 if completed else timeout_s)
         self._unhandled = []
-        owners, wanted = self._watch.owner, self._watch.wanted
+        self._act_on(events)
+        for shard in self._touched[:]:
+            if shard.running < shard.active:
+                self._collect(shard, completed)
+        self._came_ns.clear()
+        if _clock_ns() >= self._wake_ns:
+            self._serve_timers(completed)
+        if self._early:
+            # The next hop of a redirect that ended while it was started: its answer is handed over with it, now.
+            completed += self._early
+            self._early = []
+
+    def _act_on(self, events: list[tuple[int, int]]) -> None:
+        """Let libcurl read what has come, and note when; what has ended is collected afterwards, all together."""
+        owners, wanted, came_ns = self._watch.owner, self._watch.wanted, self._came_ns
         begin_ns = _clock_ns()
         for fd, ready in events:
             shard = owners[fd]
@@ -121,19 +136,15 @@ class HttpClient(TransferUsers):
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
-            if shard.act(fd, 1 if ready == READ else curl_events(ready))[1] < shard.active:
-                now_ns = _clock_ns()
-                self._collect(shard, now_ns, completed)
-                if now_ns - begin_ns > BATCH_NS and len(completed) >= LEAST_BATCH:
+            running = shard.act(fd, 1 if ready == READ else curl_events(ready))[1]
+            if running < shard.running:
+                came_ns[fd] = now_ns = _clock_ns()
+                if len(came_ns) >= BATCH:
                     # For the next pass. Should one of them be out of date by then, libcurl finds nothing to read.
                     self._unhandled = events[events.index((fd, ready)) + 1 :]
+                    shard.running = running
                     break
-        if _clock_ns() >= self._wake_ns:
-            self._serve_timers(completed)
-        if self._early:
-            # The next hop of a redirect that ended while it was started: its answer is handed over with it, now.
-            completed += self._early
-            self._early = []
+            shard.running = running
 
     def cut(self, exchange: Exchange) -> None:
         user = exchange.transport_state
@@ -197,62 +208,94 @@ class HttpClient(TransferUsers):
         for shard in self._shards:
             if shard.deadline_ns <= now_ns:
                 shard.deadline_ns = FAR_NS
-                running = shard.act(TIMEOUT_SOCKET, 0)[1]
+                shard.running = shard.act(TIMEOUT_SOCKET, 0)[1]
                 if not shard.touched:
                     shard.touched = True
                     self._touched.append(shard)
-                if running < shard.active:
-                    self._collect(shard, _clock_ns(), completed)
+                if shard.running < shard.active:
+                    self._collect(shard, completed)
         self._wake_ns = min((shard.deadline_ns for shard in self._shards), default=FAR_NS)
 
     # -- completions ------------------------------------------------------------------------------------------
 
-    def _collect(self, shard: Shard, now_ns: int, completed: list[Exchange]) -> None:
+    def _collect(self, shard: Shard, completed: list[Exchange]) -> None:
+        """Take what has ended; users of plain tests go on, all of a batch together."""
+        came_ns, exchange_of, remove, add = (
+            self._came_ns,
+            self._exchange_of,
+            shard.remove_handle,
+            shard.add_handle,
+        )
         waiting = 1
         while waiting:
             waiting, succeeded, failed = shard.info_read()
+            now_ns = _clock_ns()
             again: list[Exchange] = []
             for handle in succeeded:
-                exchange = self._exchange_of[handle]
+                exchange = exchange_of[handle]
                 user: User = exchange.transport_state
+                done_ns = came_ns.get(user.fd, now_ns)
                 # First: a connection that is not kept is closed by it, and that is looked at below.
-                shard.remove_handle(handle)
-                cycle = user.cycle if user.plain and not self._is_wary else None
-                if cycle is not None and record_plain(exchange, user, cycle, now_ns):
-                    shard.add_handle(handle)
+                remove(handle)
+                cycle = user.cycle
+                if cycle is None or not user.plain or self._is_wary:
+                    self._take_answer(exchange, user, done_ns, completed)
+                elif record_plain(exchange, user, cycle, done_ns):
+                    add(handle)
                     again.append(exchange)
-                    continue
-                exchange.done_ns = now_ns
-                user.active = False
-                shard.active -= 1
-                self._note_answer(exchange, user)
-                if user.attempts is not None:
-                    if self._is_followed(exchange, user):
-                        continue
-                    user.attempts.settle(exchange)
-                    self._is_wary |= bool(exchange.flags & RESENT)
-                if user.keeps:
-                    self._hand_over_kept(exchange, user)
-                completed.append(exchange)
+                else:
+                    exchange.issued_ns = issued_ns(exchange, user, done_ns)
+                    self._take_answer(exchange, user, done_ns, completed)
             for handle, curl_code, message in failed:
-                exchange = self._exchange_of[handle]
+                exchange = exchange_of[handle]
                 user = exchange.transport_state
-                exchange.done_ns = now_ns
-                self._release(user)
-                self._figures.note_failure(exchange, user, curl_code, message)
-                if user.attempts is not None:
-                    if user.attempts.hops and curl_code == URL_MALFORMAT:
-                        exchange.error = CODE["bad_response"]  # what the server pointed to is no URL
-                    user.attempts.settle(exchange)
-                if user.keeps:
-                    self._hand_over_kept(exchange, user)
-                completed.append(exchange)
+                remove(handle)
+                self._take_failure(exchange, user, came_ns.get(user.fd, now_ns), curl_code, message, completed)
             if again:
-                issued_ns = _clock_ns()
+                began_ns = _clock_ns()
                 for exchange in again:
-                    exchange.issued_ns = issued_ns
-                if shard.act(TIMEOUT_SOCKET, 0)[1] < shard.active:
-                    waiting, now_ns = 1, _clock_ns()
+                    exchange.issued_ns = began_ns
+                shard.running = shard.act(TIMEOUT_SOCKET, 0)[1]
+                if shard.running < shard.active:
+                    waiting = 1
+                    came_ns.clear()
+
+    def _take_answer(self, exchange: Exchange, user: User, done_ns: int, completed: list[Exchange]) -> None:
+        exchange.done_ns = done_ns
+        user.active = False
+        user.shard.active -= 1
+        self._note_answer(exchange, user)
+        if user.attempts is not None:
+            if self._is_followed(exchange, user):
+                return
+            user.attempts.settle(exchange)
+            self._is_wary |= bool(exchange.flags & RESENT)
+        if user.keeps:
+            self._hand_over_kept(exchange, user)
+        completed.append(exchange)
+
+    def _take_failure(
+        self,
+        exchange: Exchange,
+        user: User,
+        done_ns: int,
+        curl_code: int,
+        message: str,
+        completed: list[Exchange],
+    ) -> None:
+        exchange.done_ns = done_ns
+        if user.cycle is not None:
+            exchange.issued_ns = issued_ns(exchange, user, done_ns)
+        user.active = False
+        user.shard.active -= 1
+        self._figures.note_failure(exchange, user, curl_code, message)
+        if user.attempts is not None:
+            if user.attempts.hops and curl_code == URL_MALFORMAT:
+                exchange.error = CODE["bad_response"]  # what the server pointed to is no URL
+            user.attempts.settle(exchange)
+        if user.keeps:
+            self._hand_over_kept(exchange, user)
+        completed.append(exchange)
 
     def _is_followed(self, exchange: Exchange, user: User) -> bool:
         """Whether the answer pointed elsewhere and the request goes on there."""

@@ -14,6 +14,7 @@ _RESPONSE_CODE = pycurl.RESPONSE_CODE
 _FIRST_BYTE_US = pycurl.STARTTRANSFER_TIME_T
 _BODY_SIZE = pycurl.SIZE_DOWNLOAD_T
 _HEAD_SIZE = pycurl.HEADER_SIZE
+_TOTAL_US = pycurl.TOTAL_TIME_T
 
 
 def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
@@ -22,6 +23,11 @@ def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
     if cycle is None or cycle.judge is not None or getattr(cycle.source, "constant", None) is not request:
         return None
     return None if user.takes_more or not request.settings.keepalive else cycle
+
+
+def issued_ns(exchange: Exchange, user: User, done_ns: int) -> int:
+    """When libcurl began with a request of a batch, by its own clock: they go out one after the other."""
+    return max(exchange.issued_ns, done_ns - user.getinfo(_TOTAL_US) * 1000)
 
 
 def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> bool:
@@ -45,9 +51,11 @@ def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> 
         user.rest = plain_rest(
             user=exchange.user, case=exchange.case, step=exchange.step, sent_bytes=user.head_size or 0
         )
+    due_ns = exchange.due_ns
+    issued_ns = done_ns - getinfo(_TOTAL_US) * 1000
     cycle.recorder.write_plain(
-        exchange.due_ns,
-        exchange.issued_ns,
+        due_ns,
+        issued_ns if issued_ns > due_ns else due_ns,
         done_ns,
         body_bytes + getinfo(_HEAD_SIZE),
         getinfo(_FIRST_BYTE_US),
