@@ -19,6 +19,7 @@ import pycurl
 
 from perfcore.engine.address_choice import AddressChoice
 from perfcore.engine.attempts import Attempts
+from perfcore.engine.connection_counts import Address
 from perfcore.engine.cookie_jar import MOST_COOKIES
 from perfcore.engine.curl_options import (
     set_addresses,
@@ -96,16 +97,6 @@ class Shard:
             # pycurl cannot call back from a closing multi: it says so and closes the sockets itself.
             warnings.simplefilter("ignore", RuntimeWarning)
             self.multi.close()
-
-
-class Address:
-    """A server's address of one test: connections opened to it and requests that were sent there."""
-
-    __slots__ = ("connections", "requests")
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self.requests = 0
 
 
 class User:

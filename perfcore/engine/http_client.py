@@ -30,9 +30,9 @@ from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import RESENT
 
-# So many answers are read before they are collected and their users go on, all together: libcurl and the interpreter push
-# each other out of the processor's caches, and a server that is woken once for many requests costs less. Not more, so
-# that due starts are not kept waiting.
+# So many answers are read before they are collected and their users go on, all together: libcurl and the interpreter
+# push each other out of the processor's caches, and a server that is woken once for many requests costs less. Not
+# more, so that due starts are not kept waiting.
 BATCH = 24
 _clock_ns = time.monotonic_ns
 
@@ -126,7 +126,6 @@ class HttpClient(TransferUsers):
     def _act_on(self, events: list[tuple[int, int]]) -> None:
         """Let libcurl read what has come, and note when; what has ended is collected afterwards, all together."""
         owners, wanted, came_ns = self._watch.owner, self._watch.wanted, self._came_ns
-        begin_ns = _clock_ns()
         for fd, ready in events:
             shard = owners[fd]
             if shard is None or not wanted[fd]:
@@ -138,7 +137,7 @@ class HttpClient(TransferUsers):
                 self._touched.append(shard)
             running = shard.act(fd, 1 if ready == READ else curl_events(ready))[1]
             if running < shard.running:
-                came_ns[fd] = now_ns = _clock_ns()
+                came_ns[fd] = _clock_ns()
                 if len(came_ns) >= BATCH:
                     # For the next pass. Should one of them be out of date by then, libcurl finds nothing to read.
                     self._unhandled = events[events.index((fd, ready)) + 1 :]
@@ -250,7 +249,9 @@ class HttpClient(TransferUsers):
                 exchange = exchange_of[handle]
                 user = exchange.transport_state
                 remove(handle)
-                self._take_failure(exchange, user, came_ns.get(user.fd, now_ns), curl_code, message, completed)
+                self._take_failure(
+                    exchange, user, came_ns.get(user.fd, now_ns), curl_code, message, completed
+                )
             if again:
                 began_ns = _clock_ns()
                 for exchange in again:

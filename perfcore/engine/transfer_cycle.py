@@ -27,7 +27,8 @@ def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
 
 def issued_ns(exchange: Exchange, user: User, done_ns: int) -> int:
     """When libcurl began with a request of a batch, by its own clock: they go out one after the other."""
-    return max(exchange.issued_ns, done_ns - user.getinfo(_TOTAL_US) * 1000)
+    taken_us: int = user.getinfo(_TOTAL_US)
+    return max(exchange.issued_ns, done_ns - taken_us * 1000)
 
 
 def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> bool:

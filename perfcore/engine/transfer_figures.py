@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pycurl
 
+from perfcore.engine.connection_counts import ConnectionCounts
 from perfcore.engine.curl_errors import error_code, error_text
-from perfcore.engine.curl_handle import Address, User
+from perfcore.engine.curl_handle import User
 from perfcore.engine.curl_options import FIRST_FRAMED_VERSION, HTTP_VERSION_NAMES
 from perfcore.engine.poller import is_readable
 from perfcore.engine.transport import Exchange
@@ -30,32 +31,16 @@ _BODY_SIZE = pycurl.SIZE_DOWNLOAD_T
 _HEAD_SIZE = pycurl.HEADER_SIZE
 
 
-class TransferFigures:
+class TransferFigures(ConnectionCounts):
     """Fills in exchanges whose handles have just been taken out of their CurlMulti.
 
     `on_dead` is called when a connection has turned out dead that libcurl takes, or took, for a good one.
     """
 
     def __init__(self, on_dead: Callable[[], None]) -> None:
+        super().__init__()
         self._on_dead = on_dead
         self._ends_empty = False  # the server has ended an empty answer by closing, which is its right
-        self._addresses: dict[tuple[int, str], Address] = {}
-        self._versions: dict[int, dict[str, int]] = {}
-
-    def address(self, case: int, address: str) -> Address:
-        return self._addresses.setdefault((case, address), Address())
-
-    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
-        """By test and address: the connections opened to it and the requests sent to it."""
-        counted: dict[int, dict[str, dict[str, int]]] = {}
-        for (case, address), counts in self._addresses.items():
-            figures = {"connections": counts.connections, "requests": counts.requests}
-            counted.setdefault(case, {})[address] = figures
-        return counted
-
-    def http_versions(self) -> dict[int, dict[str, int]]:
-        """By test: connections by the version of HTTP that was spoken on them."""
-        return self._versions
 
     def note_answer(self, exchange: Exchange, user: User) -> None:
         """An answer that libcurl takes for a whole one."""
@@ -170,9 +155,7 @@ class TransferFigures:
         user.address = self.address(exchange.case, address_name(user, address))
         user.address.connections += count
         if version:  # an answer has told
-            spoken = self._versions.setdefault(exchange.case, {})
-            name = HTTP_VERSION_NAMES.get(version, str(version))
-            spoken[name] = spoken.get(name, 0) + count
+            self.note_version(exchange.case, HTTP_VERSION_NAMES.get(version, str(version)), count)
 
     def _note_stood(self, exchange: Exchange, user: User, address: str) -> None:
         """The connection that was made before the first request, which this is: it cost the request nothing."""

@@ -20,7 +20,6 @@ from perfcore.engine.wire_exchanges import WireExchanges
 from perfcore.engine.wire_reader import PARSER_ERRORS
 from perfcore.engine.wire_template import WireTemplate
 from perfcore.engine.wire_user import WireUser
-from perfcore.engine.wire_users import BUFFER_BYTES
 from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
 
 _CHUNK_END = b"0\r\n\r\n"
@@ -45,7 +44,7 @@ class WireClient(WireExchanges):
             cycle = exchange.load.cycle if exchange.load is not None else None
             self._prepare(user, request, cycle)
         if user.jar is not None:
-            self._put_cookies(user)
+            user.put_cookies(time.time())
         user.begin()
         self._in_flight += 1
         user.due_ns = exchange.due_ns
@@ -183,7 +182,7 @@ class WireClient(WireExchanges):
             is_plain = received_bytes == size and buffer[size - 1] != _LINE_END
             if (
                 buffer[0] == _FIRST
-                and size < BUFFER_BYTES
+                and size < len(buffer)
                 and (is_plain or self._is_one(head_bytes, received_bytes, size))
             ):
                 if judges:

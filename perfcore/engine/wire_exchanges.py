@@ -18,7 +18,7 @@ from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import BROKEN, Connection
 from perfcore.engine.wire_reader import AnswerReader, BadAnswerError
 from perfcore.engine.wire_user import WireUser
-from perfcore.engine.wire_users import BUFFER_BYTES, WireUsers
+from perfcore.engine.wire_users import WireUsers
 from perfcore.metrics.outcomes import CODE
 
 # An Upload is read and sent in pieces, and after so many of them others get their turn.
@@ -155,7 +155,7 @@ class WireExchanges(WireUsers):
             self._complete(user, now_ns, completed)
         elif user.connection is not None and user.connection.has_ended:
             self._take_end(user, now_ns, completed)
-        elif size == BUFFER_BYTES and user.connection is not None and user.connection.is_tls:
+        elif size == len(self._buffer) and user.connection is not None and user.connection.is_tls:
             self._unread.append(user)
 
     def _read_on(self, completed: list[Exchange]) -> None:
@@ -185,7 +185,7 @@ class WireExchanges(WireUsers):
 
     def _learn(self, user: WireUser, reader: AnswerReader, answer: bytes, now_ns: int) -> None:
         goes_on = reader.keeps_alive and not reader.is_followed(has_body=not user.sends_head)
-        if goes_on and len(answer) < BUFFER_BYTES:  # else nobody knows what stands behind it
+        if goes_on and len(answer) < len(self._buffer):  # else nobody knows what stands behind it
             judges = user.may_cycle is not None and user.may_cycle.judge is not None
             user.known.learn(
                 answer, reader.head_bytes, reader.received_bytes, reader.status, now_ns, head_alone=judges

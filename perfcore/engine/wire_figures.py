@@ -1,17 +1,13 @@
 """What a request on the wire path came to: the figures of its exchange, connections and requests by address."""
 
-from perfcore.engine.curl_handle import Address
+from perfcore.engine.connection_counts import Address, ConnectionCounts
 from perfcore.engine.transport import Exchange
 from perfcore.engine.wire_user import WireUser
 from perfcore.metrics.samples import CONNECTED, RESENT
 
 
-class WireFigures:
+class WireFigures(ConnectionCounts):
     """Fills in exchanges, and counts what the result has beside them."""
-
-    def __init__(self) -> None:
-        self._addresses: dict[tuple[int, str], Address] = {}
-        self._versions: dict[int, dict[str, int]] = {}
 
     def note_connection(self, user: WireUser) -> None:
         """The user has a new connection."""
@@ -20,8 +16,7 @@ class WireFigures:
 
     def note_first_answer(self, user: WireUser, version: str) -> None:
         """The first answer on a connection, whole or not, has told what is spoken on it."""
-        spoken = self._versions.setdefault(user.exchange.case, {})
-        spoken[version] = spoken.get(version, 0) + 1
+        self.note_version(user.exchange.case, version)
 
     def note_sent(self, user: WireUser, requests: int = 1) -> None:
         """So many requests have gone out on the user's connection."""
@@ -29,19 +24,7 @@ class WireFigures:
 
     def _address(self, user: WireUser) -> Address:
         assert user.connection is not None
-        return self._addresses.setdefault((user.exchange.case, user.connection.address), Address())
-
-    def addresses(self) -> dict[int, dict[str, dict[str, int]]]:
-        """By test and address: the connections opened to it and the requests sent to it."""
-        counted: dict[int, dict[str, dict[str, int]]] = {}
-        for (case, address), counts in self._addresses.items():
-            figures = {"connections": counts.connections, "requests": counts.requests}
-            counted.setdefault(case, {})[address] = figures
-        return counted
-
-    def http_versions(self) -> dict[int, dict[str, int]]:
-        """By test: connections by the version of HTTP that was spoken on them."""
-        return self._versions
+        return self.address(user.exchange.case, user.connection.address)
 
     @staticmethod
     def fill(user: WireUser, done_ns: int, received_bytes: int) -> Exchange:

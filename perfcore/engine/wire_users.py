@@ -25,20 +25,19 @@ from perfcore.metrics.samples import SampleWriter, plain_rest
 BUFFER_BYTES = 65_536
 # A row's phases are 32 bits of microseconds.
 _LONGEST_CYCLE_S = 4000.0
-_clock_ns = time.monotonic_ns
 
 
 class WireUsers:
     """What WireExchanges stands on: what happens when a user comes, connects, or sends another request than before."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._poller = poller
         self._connector = Connector(poller, self._forget, self._leave_cycle)
         self._user_of: list[WireUser | None] = []  # by descriptor
         self._users: list[WireUser] = []
         self._known: dict[tuple[int, int], KnownAnswer] = {}  # by test and step
         self._figures = WireFigures()
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._buffer = bytearray(buffer_bytes)
         self._view = memoryview(self._buffer)
         self._reader = AnswerReader()  # whoever's answer does not come in one piece takes it along
         self._spare_readers: list[AnswerReader] = []
@@ -106,9 +105,6 @@ class WireUsers:
     @staticmethod
     def _plain_rest(exchange: Exchange, sent_bytes: int) -> bytes:
         return plain_rest(user=exchange.user, case=exchange.case, step=exchange.step, sent_bytes=sent_bytes)
-
-    def _put_cookies(self, user: WireUser) -> None:
-        user.put_cookies(time.time())
 
     def _connect(self, user: WireUser, now_ns: int) -> None:
         request = user.request

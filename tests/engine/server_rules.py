@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.http_harness import OK, Connection
-from perfcore.engine.wire_exchanges import BUFFER_BYTES
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -16,7 +15,9 @@ def plain(body: bytes, status: int = 200, *headers: str) -> bytes:
     return f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-assert len(plain(b"z" * 65_495)) == BUFFER_BYTES
+# Of the client in wire_load. What fills it and what stands behind it come together: one record of TLS, one segment.
+BUFFER_BYTES = 8192
+assert len(plain(b"z" * 8152)) == BUFFER_BYTES
 
 
 def closing(body: bytes) -> bytes:
@@ -36,13 +37,15 @@ class Rule:
     """The n-th request on a connection, from 1, gets `answer(n)`; None is nothing at all, for ever.
 
     The connection is closed after an answer that is `last`, and reset after one that is `reset`. `pieces` is in how
-    many writes an answer goes out.
+    many writes an answer goes out; `corked`, they
+    arrive together, over TLS as so many records.
     """
 
     answer: Callable[[int], bytes | None]
     last: Callable[[int], bool] = lambda _n: False
     resets: bool = False
     pieces: int = 1
+    corked: bool = False
     seen: list[bytes] = field(default_factory=list)
 
     def __call__(self, connection: Connection) -> None:
@@ -57,17 +60,21 @@ class Rule:
                 connection.wait_for_end()
                 return
             size = -(-len(reply) // self.pieces) or 1
+            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, self.corked)
             for at in range(0, len(reply), size):
                 connection.send(reply[at : at + size])
+            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
             if self.last(n):
                 if self.resets:
                     connection.reset()
                 return
 
 
-def every(k: int, odd: bytes | None, other: Callable[[int], bytes | None] = lambda _n: OK) -> Rule:
+def every(
+    k: int, odd: bytes | None, other: Callable[[int], bytes | None] = lambda _n: OK, pieces: int = 1
+) -> Rule:
     """Every k-th answer on a connection is this one."""
-    return Rule(lambda n: other(n) if n % k else odd)
+    return Rule(lambda n: other(n) if n % k else odd, pieces=pieces, corked=pieces > 1)
 
 
 def sixth(odd: bytes, *, resets: bool = False) -> Rule:
@@ -97,8 +104,8 @@ RULES: dict[str, Callable[[], Rule]] = {
     "not modified": lambda: Rule(lambda _n: b"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n"),
     "an empty body": lambda: Rule(lambda _n: plain(b"")),
     "larger than the buffer": lambda: Rule(lambda n: plain(b"z" * (65_000 + n * 100))),
-    "exactly the buffer": lambda: Rule(lambda _n: plain(b"z" * 65_495)),
-    "exactly the buffer, and another": lambda: every(6, plain(b"z" * 65_495) + OK),
+    "exactly the buffer": lambda: Rule(lambda _n: plain(b"z" * 8152)),
+    "exactly the buffer, and another": lambda: every(6, plain(b"z" * 8152) + OK),
     "a status that fails now and then": lambda: every(4, plain(b"no", 503)),
     "only failures": lambda: Rule(lambda _n: plain(b"no", 503)),
     "close, announced": lambda: every(5, closing(b"bye")),
@@ -110,6 +117,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "cut chunks": lambda: sixth(in_chunks(5)[:-4]),
     "an answer and half of another": lambda: sixth(OK + OK[:20]),
     "two answers": lambda: every(6, OK + OK),
+    "two answers, in two writes": lambda: every(6, OK + OK, pieces=2),
     "an answer and an empty line": lambda: every(6, OK + b"\r\n"),
     "an answer and a stray byte": lambda: every(6, OK + b"x"),
     "chunks and a stray byte": lambda: every(6, in_chunks(5) + b"0"),

@@ -23,7 +23,7 @@ from engine.http_harness import (
     wire_only,
 )
 from engine.http_harness import authority as make_authority
-from perfcore.engine.wire_exchanges import BUFFER_BYTES
+from perfcore.engine.wire_users import BUFFER_BYTES
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.samples import CONNECTED
 

@@ -1,23 +1,24 @@
 """A whole load through the real loop over a WireClient, with cycles or with every request taking the general way."""
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from waiting import WAIT_S
 
-from engine.http_harness import WAIT_S, RawServer, bodies_thrown_away
+from engine.http_harness import RawServer, bodies_thrown_away
+from engine.load_parts import Budget, case_load
+from engine.server_rules import BUFFER_BYTES
 from perfcore.engine.load_loop import CaseLoad, LoadLoop
-from perfcore.engine.pacing import pacer_for
 from perfcore.engine.poller import Poller
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_client import WireClient
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.samples import INTERRUPTED, Rows, SampleReader, SampleRing, SampleWriter
-from perfcore.suite.test_case import TestCase
 
 
 class OneRequest:
@@ -29,20 +30,6 @@ class OneRequest:
     def request_for(self, _exchange: Exchange) -> Request:
         assert self.constant is not None
         return self.constant
-
-
-class Budget:
-    """`total_iterations` of one process."""
-
-    def __init__(self, total: int) -> None:
-        self.left = total
-
-    def take(self) -> bool:
-        self.left -= 1
-        return self.left >= 0
-
-    def is_spent(self) -> bool:
-        return self.left <= 0
 
 
 class CountingClient(WireClient):
@@ -84,7 +71,7 @@ class Load:
         writer = SampleWriter(ring, on_stall)
         writer.sequence = self.first_sequence
         with bodies_thrown_away():
-            client = CountingClient(Poller())
+            client = CountingClient(Poller(), BUFFER_BYTES)
             try:
                 self.load = load = self._load()
                 loop = LoadLoop(
@@ -117,22 +104,15 @@ class Load:
 
     def _load(self) -> CaseLoad:
         limits = {"iterations": self.iterations, "total_iterations": self.total, "duration": self.duration_s}
-        given = {key: value for key, value in limits.items() if value is not None}
-        case = TestCase(name="t", endpoint="http://127.0.0.1/", parallel_users=self.users, ramp_up=0, **given)
-        pacer = pacer_for(case)
-        start_ns = time.monotonic_ns()
-        return CaseLoad(
+        given: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+        return case_load(
             0,
-            source=self.sent if isinstance(self.sent, Scenario) else OneRequest(self.sent),
-            pacer=pacer,
-            expectation=case.expect,
-            starts=pacer.starts(0, 1),
-            iterations=None if self.total is not None else case.effective_iterations,
+            self.sent if isinstance(self.sent, Scenario) else OneRequest(self.sent),
+            time.monotonic_ns(),
             budget=None if self.total is None else Budget(self.total),
-            start_ns=start_ns,
-            end_ns=None if self.duration_s is None else start_ns + round(self.duration_s * 1e9),
-            graceful_stop_ns=round(self.graceful_stop_s * 1e9),
-            draw=random.Random(1),
+            graceful_stop_s=self.graceful_stop_s,
+            parallel_users=self.users,
+            **given,
         )
 
     def _note_failure(self, exchange: Exchange, _text: str) -> None:
