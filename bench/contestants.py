@@ -175,36 +175,37 @@ def _wrk2(program: str, order: Order) -> Command:
     return Command(_wrk_words(program, order, "-R", str(_MANY_REQUESTS)))
 
 
+def _to_url(
+    order: Order,
+    words: list[str],
+    closing: tuple[str, ...] = (),
+    posting: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
+) -> Command:
+    """The words, then those for a job that closes its connections, those for one that posts, and last the URL."""
+    closes = () if order.job.keepalive else closing
+    posts = posting if order.job.post else ()
+    return Command([*words, *closes, *posts, order.url], environment or {})
+
+
 def _ab(program: str, order: Order) -> Command:
     job = order.job
     words = [program, "-q", "-d", "-S", "-l", "-r", "-t", str(order.whole_seconds), "-n", str(_MANY_REQUESTS)]
-    words += ["-c", str(job.connections)]
-    if job.keepalive:
-        words.append("-k")
-    if job.post:
-        words += ["-p", order.body_file, "-T", "application/json"]
-    return Command([*words, order.url])
+    words += ["-c", str(job.connections), *(["-k"] if job.keepalive else [])]
+    return _to_url(order, words, posting=("-p", order.body_file, "-T", "application/json"))
 
 
 def _h2load(program: str, order: Order) -> Command:
     job = order.job
     words = [program, "-t", str(job.processes), "-c", str(job.connections), "-m", "1"]
-    words += ["-D", str(order.whole_seconds)]
-    if job.scheme != "h2c":
-        words.append("--h1")
-    if job.post:
-        words += ["-d", order.body_file, "-H", "Content-Type: application/json"]
-    return Command([*words, order.url])
+    words += ["-D", str(order.whole_seconds), *([] if job.scheme == "h2c" else ["--h1"])]
+    return _to_url(order, words, posting=("-d", order.body_file, "-H", "Content-Type: application/json"))
 
 
 def _hey(program: str, order: Order) -> Command:
-    job = order.job
-    words = [program, "-z", f"{order.whole_seconds}s", "-c", str(job.connections)]
-    if not job.keepalive:
-        words.append("-disable-keepalive")
-    if job.post:
-        words += ["-m", "POST", "-D", order.body_file, "-T", "application/json"]
-    return Command([*words, order.url])
+    words = [program, "-z", f"{order.whole_seconds}s", "-c", str(order.job.connections)]
+    posting = ("-m", "POST", "-D", order.body_file, "-T", "application/json")
+    return _to_url(order, words, ("-disable-keepalive",), posting)
 
 
 def _oha(program: str, order: Order) -> Command:
@@ -212,10 +213,8 @@ def _oha(program: str, order: Order) -> Command:
     words = [program, "--no-tui", "-z", f"{order.whole_seconds}s", "-c", str(job.connections)]
     words += ["--insecure"] if job.scheme == "https" else []
     words += ["--http-version", "2"] if job.scheme == "h2c" else []
-    words += [] if job.keepalive else ["--disable-keepalive"]
-    if job.post:
-        words += ["-m", "POST", "-D", order.body_file, "-T", "application/json"]
-    return Command([*words, order.url])
+    posting = ("-m", "POST", "-D", order.body_file, "-T", "application/json")
+    return _to_url(order, words, ("--disable-keepalive",), posting)
 
 
 def _vegeta(program: str, order: Order) -> Command:
@@ -230,21 +229,10 @@ def _vegeta(program: str, order: Order) -> Command:
 
 
 def _bombardier(program: str, order: Order) -> Command:
-    job = order.job
-    words = [
-        program,
-        "-c",
-        str(job.connections),
-        "-d",
-        f"{order.whole_seconds}s",
-        "--print",
-        "result",
-        "--insecure",
-    ]
-    words += [] if job.keepalive else ["--disableKeepAlives"]
-    if job.post:
-        words += ["-m", "POST", "-f", order.body_file, "-H", "Content-Type: application/json"]
-    return Command([*words, order.url])
+    words = [program, "-c", str(order.job.connections), "-d", f"{order.whole_seconds}s"]
+    words += ["--print", "result", "--insecure"]
+    posting = ("-m", "POST", "-f", order.body_file, "-H", "Content-Type: application/json")
+    return _to_url(order, words, ("--disableKeepAlives",), posting)
 
 
 def _k6(program: str, order: Order) -> Command:
@@ -266,12 +254,10 @@ def _k6(program: str, order: Order) -> Command:
 
 
 def _autocannon(program: str, order: Order) -> Command:
-    job = order.job
-    words = [program, "--no-progress", "-c", str(job.connections), "-d", str(order.whole_seconds)]
-    words += [] if job.keepalive else ["--reconnectRate", "1"]
-    if job.post:
-        words += ["-m", "POST", "-i", order.body_file, "-H", "Content-Type=application/json"]
-    return Command([*words, order.url], {"NODE_TLS_REJECT_UNAUTHORIZED": "0"})
+    words = [program, "--no-progress", "-c", str(order.job.connections), "-d", str(order.whole_seconds)]
+    posting = ("-m", "POST", "-i", order.body_file, "-H", "Content-Type=application/json")
+    environment = {"NODE_TLS_REJECT_UNAUTHORIZED": "0"}
+    return _to_url(order, words, ("--reconnectRate", "1"), posting, environment)
 
 
 def _locust(program: str, order: Order) -> Command:

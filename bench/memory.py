@@ -23,10 +23,10 @@ from typing import Any
 
 import psutil
 
-from bench import machine
 from bench.contestants import TOOLS, TRANSFER, WIRE, Order, suite_of
 from bench.cores import Cores, on_cores, share_out, usable_cores
 from bench.job import Job
+from bench.line_plot import Line, draw_lines, keep_with_plot
 from bench.process_tree import tree_pss
 from bench.servers import Server, running_server
 
@@ -149,14 +149,12 @@ def _tell_growth(tool: str, series: dict[str, list[float]], minutes: float) -> d
 
 
 def _draw(figure: Any, runs: dict[str, dict[str, list[float]]]) -> None:
-    axes = figure.subplots()
-    for tool, series in runs.items():
-        for part in ("supervisor", "workers"):
-            axes.plot(series["at_s"], series[f"{part}_mib"], label=f"{tool}, {part}")
-    axes.set_xlabel("seconds since the start")
-    axes.set_ylabel("resident MiB")
-    axes.set_ylim(bottom=0)
-    axes.legend()
+    lines: dict[str, Line] = {
+        f"{tool}, {part}": (series["at_s"], series[f"{part}_mib"])
+        for tool, series in runs.items()
+        for part in ("supervisor", "workers")
+    }
+    draw_lines(figure, lines, "seconds since the start", "resident MiB")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -179,10 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
         for tool in (WIRE, TRANSFER):
             runs[tool] = long_run(tool, options.minutes, server, cores)
             grown[tool] = _tell_growth(tool, runs[tool], options.minutes)
-    path = machine.keep(
-        "memory", {"idle": idle, "growth_mib": grown, "long_runs": runs, "options": vars(options)}
-    )
-    print(f"kept: {path} {machine.plot('memory', lambda figure: _draw(figure, runs)) or ''}")
+    document = {"idle": idle, "growth_mib": grown, "long_runs": runs, "options": vars(options)}
+    keep_with_plot("memory", document, lambda figure: _draw(figure, runs))
     return 0
 
 

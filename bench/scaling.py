@@ -10,10 +10,10 @@ import argparse
 import sys
 from typing import Any
 
-from bench import machine
 from bench.contestants import TOOLS, TRANSFER, WIRE
 from bench.cores import Cores, share_out, usable_cores
 from bench.job import Job
+from bench.line_plot import Line, draw_lines, keep_with_plot
 from bench.pairs import geometric_mean, in_turn
 from bench.scenarios import Entrant
 from bench.servers import running_server
@@ -78,16 +78,13 @@ def _told(users: int, entries: dict[str, Entry]) -> str:
 
 
 def _draw(figure: Any, users: dict[str, dict[int, Entry]]) -> None:
-    axes = figure.subplots()
+    lines: dict[str, Line] = {}
     for tool, by_users in users.items():
         points = [(count, cost) for count, entry in by_users.items() if (cost := _cost_us(entry)) is not None]
-        axes.plot([count for count, _ in points], [cost for _, cost in points], "o-", label=tool)
+        lines[tool] = [count for count, _ in points], [cost for _, cost in points]
+    axes = draw_lines(figure, lines, "users in one process", "µs of CPU a request", "o-")
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("users in one process")
-    axes.set_ylabel("µs of CPU a request")
     axes.grid(alpha=0.3)
-    axes.legend()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -123,8 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
         },
         "processes": processes if processes is not None else "not measured",
     }
-    path = machine.keep("scaling", document)
-    print(f"kept: {path} {machine.plot('scaling', lambda figure: _draw(figure, users)) or ''}")
+    keep_with_plot("scaling", document, lambda figure: _draw(figure, users))
     return 0
 
 

@@ -15,21 +15,26 @@ from typing import Any, NoReturn
 
 from perfcore._version import __version__
 from perfcore.cli.foreign_options import foreign_answer
+from perfcore.cli.option_values import (
+    LONGEST_QUOTED,
+    LONGEST_TOLD,
+    quoted,
+    read_age,
+    read_engine,
+    read_environment_name,
+    read_number_to_keep,
+    read_pair,
+    read_procs,
+    read_seed,
+    read_size,
+)
 from perfcore.errors import UsageError
 
 COMMANDS = ("run", "validate", "schema", "clean", "target")
 # Variables of perfcore's that are no option's twin: one of its own tests.
 _OTHER_VARIABLES = frozenset({"PERFCORE_REQUIRE_DEBIAN"})
-# Secrets are not so short; longer words that follow an option which nobody knows may be its value.
-_LONGEST_TOLD = 3
-_MOST_DIGITS = 18  # int() refuses thousands of them in words of its own
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
-
-# More are a slip, and would starve each other of memory long before they are started.
-MOST_PROCS = 1024
-HIGHEST_SEED = 2**63 - 1
-# A complaint stays a line however long the value is that it quotes.
-_LONGEST_QUOTED = 60
+# It stays a line however much of the command line it quotes.
 _LONGEST_COMPLAINT = 400
 
 
@@ -64,97 +69,12 @@ class Option:
         try:
             return self.parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{_quoted(text)} cannot be read") from None
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_QUOTED else text[: _LONGEST_QUOTED - 1] + "…")
-
-
-def _whole_number(text: str, highest: int) -> int | None:
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(highest))
-    return int(text) if is_number and int(text) <= highest else None
-
-
-def _procs(text: str) -> int | str:
-    number = _whole_number(text, MOST_PROCS)
-    if text != "auto" and not number:
-        raise argparse.ArgumentTypeError(
-            f"{_quoted(text)} is not a number of processes; give 1 to {MOST_PROCS:,}, or auto"
-        )
-    return number or text
-
-
-def _seed(text: str) -> int:
-    number = _whole_number(text, HIGHEST_SEED)
-    if number is None:
-        raise argparse.ArgumentTypeError(
-            f"{_quoted(text)} is not a seed; give a whole number from 0 to {HIGHEST_SEED}"
-        )
-    return number
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        # It may be the value of a secret, whose name was forgotten or ends in a space.
-        told = repr(text) if len(text) <= _LONGEST_TOLD else "what was given"
-        raise argparse.ArgumentTypeError(f"{told} is not NAME=VALUE")
-    return name, value
-
-
-def _environment_name(text: str) -> str:
-    if "=" in text:
-        name = text.partition("=")[0]
-        raise argparse.ArgumentTypeError(
-            f"{_quoted(name + '=…')}: that is --var NAME=VALUE; --env names an environment of the suite"
-        )
-    return text
-
-
-def _size(text: str) -> int:
-    from perfcore.units import parse_size
-
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _number_to_keep(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise argparse.ArgumentTypeError(
-            f"{_quoted(text)} is not a number of results; give a whole number from 0"
-        )
-    return int(text)
-
-
-def _engine(text: str) -> str:
-    names = ("auto", "wire", "transfer")
-    if text in names:
-        return text
-    close = difflib.get_close_matches(text[:_LONGEST_QUOTED], names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"write {', '.join(names[:-1])} or {names[-1]}"
-    raise argparse.ArgumentTypeError(f"{_quoted(text)} is no engine; {hint}")
-
-
-def _age(text: str) -> float:
-    from perfcore.units import parse_duration
-
-    # 30 would be seconds everywhere else, and whoever types it here means days.
-    if text.strip()[-1:].isalpha():
-        try:
-            return parse_duration(text)
-        except ValueError:
-            pass
-    raise argparse.ArgumentTypeError(
-        f"{_quoted(text)} is not an age; give a number and its unit: 30d, 12h or 1d12h"
-    )
+            raise argparse.ArgumentTypeError(f"{quoted(text)} cannot be read") from None
 
 
 _SUITE_OPTIONS = (
-    Option(("--env",), "use this environment of the suite", metavar="NAME", parse=_environment_name),
-    Option(("--var",), "a value for ${NAME}, before all others", "list", "NAME=VALUE", parse=_pair),
+    Option(("--env",), "use this environment of the suite", metavar="NAME", parse=read_environment_name),
+    Option(("--var",), "a value for ${NAME}, before all others", "list", "NAME=VALUE", parse=read_pair),
     Option(("--only",), "run this test alone (its name or result key)", "list", "NAME"),
 )
 _RESULTS_DIR = Option(("--results-dir",), "where results are kept (default: results)", metavar="DIR")
@@ -163,21 +83,21 @@ RUN_OPTIONS = (
         ("--procs",),
         "worker processes: a number, or auto for one per usable core (default: auto)",
         metavar="N",
-        parse=_procs,
+        parse=read_procs,
     ),
     *_SUITE_OPTIONS,
-    Option(("--tag",), "a tag carried into the result", "list", "NAME=VALUE", parse=_pair),
+    Option(("--tag",), "a tag carried into the result", "list", "NAME=VALUE", parse=read_pair),
     Option(
         ("--seed",),
         "make every random choice repeatable (default: a new one each run, told in the result)",
         metavar="N",
-        parse=_seed,
+        parse=read_seed,
     ),
     Option(
         ("--engine",),
         "auto takes the wire path where it can serve a test, else libcurl transfers; wire and transfer force one",
         metavar="NAME",
-        parse=_engine,
+        parse=read_engine,
     ),
     _RESULTS_DIR,
     Option(("--samples",), "keep one row a request in samples.npy beside the result", "flag"),
@@ -185,7 +105,7 @@ RUN_OPTIONS = (
         ("--samples-limit",),
         "at most so much of samples (default: 2GiB)",
         metavar="SIZE",
-        parse=_size,
+        parse=read_size,
     ),
     Option(("--json",), "print the result as JSON on stdout, and nothing else there", "flag"),
     Option(("--dry-run",), "show the plan and send nothing", "flag"),
@@ -196,12 +116,12 @@ VALIDATE_OPTIONS = _SUITE_OPTIONS[:2]
 SCHEMA_OPTIONS = (Option(("--result",), "the schema of results.json in place of the suite's", "flag"),)
 CLEAN_OPTIONS = (
     _RESULTS_DIR,
-    Option(("--keep",), "keep the N newest results", metavar="N", parse=_number_to_keep),
+    Option(("--keep",), "keep the N newest results", metavar="N", parse=read_number_to_keep),
     Option(
         ("--older-than",),
         "remove results that are older; with --keep, what neither keeps",
         metavar="AGE",
-        parse=_age,
+        parse=read_age,
     ),
     Option(("--dry-run",), "list what would be removed, and remove nothing", "flag"),
 )
@@ -251,7 +171,7 @@ def _surplus_hint(surplus: Sequence[str], command: str) -> str:
     """Which option was meant, when it is one of this command's or has the same name in another."""
     flag = next((word.partition("=")[0] for word in surplus if word.startswith("--")), "")
     own = [option.flags[-1] for option in _options_of(command)]
-    close = difflib.get_close_matches(flag[:_LONGEST_QUOTED], own, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(flag[:LONGEST_QUOTED], own, n=1, cutoff=0.75)
     if close:
         return f"; did you mean {close[0]}?"
     others = [other for other in COMMANDS if any(flag in option.flags for option in _options_of(other))]
@@ -269,7 +189,7 @@ def _told_surplus(surplus: Sequence[str], arguments: Sequence[str]) -> Iterator[
             else:
                 yield f"{flag}=…" if equals else flag
         else:
-            is_plain = len(word) <= _LONGEST_TOLD or word in arguments[:first_option]
+            is_plain = len(word) <= LONGEST_TOLD or word in arguments[:first_option]
             yield word if is_plain else "…"
 
 
@@ -421,7 +341,7 @@ def _answer_wrong_command(parser: argparse.ArgumentParser, arguments: list[str])
     if surplus and not surplus[0].startswith("-"):
         close = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
-        raise UsageError(f"{_quoted(word)} is no command and no file; {hint}")
+        raise UsageError(f"{quoted(word)} is no command and no file; {hint}")
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
@@ -453,7 +373,7 @@ def _from_environment(option: Option, environ: Mapping[str, str]) -> Any:
     if option.kind == "flag":
         lowered = (text or "").strip().lower()
         if lowered not in _TRUE | _FALSE:
-            raise UsageError(f"{option.twin}: {_quoted(text or '')} is neither yes nor no; write 1 or 0")
+            raise UsageError(f"{option.twin}: {quoted(text or '')} is neither yes nor no; write 1 or 0")
         return lowered in _TRUE
     try:
         if option.kind == "list":

@@ -7,7 +7,7 @@ import pycurl
 import pytest
 
 from bench.cores import share_out
-from bench.flat_server import compiler, running_flat_server
+from bench.flat_server import running_flat_server
 from bench.nginx import counted_requests, running_nginx
 from bench.servers import running_embedded
 
@@ -86,7 +86,7 @@ def test_the_log_of_times_holds_each_request_once() -> None:
     assert all(start <= end for start, end in times)
 
 
-@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+@pytest.mark.debian("gcc")
 def test_the_flat_server_answers_and_counts() -> None:
     with running_flat_server(share_out({0}).server) as server:
         assert get(server.url("http", "/x")) == b"thirty-one bytes of an answer.\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
-from perfcore.cli import parser
+from perfcore.cli import option_values
 from perfcore.cli.parser import (
     CLEAN_OPTIONS,
     RUN_OPTIONS,
@@ -290,8 +290,8 @@ def test_what_the_environment_says_for_many_runs_is_no_mistake_of_one() -> None:
 
 
 def test_the_bounds_of_the_command_line_are_those_of_the_python_interface() -> None:
-    assert parser.MOST_PROCS == runner_arguments.MOST_PROCS
-    assert parser.HIGHEST_SEED == runner_arguments.HIGHEST_SEED
+    assert option_values.MOST_PROCS == runner_arguments.MOST_PROCS
+    assert option_values.HIGHEST_SEED == runner_arguments.HIGHEST_SEED
 
 
 @pytest.mark.parametrize(

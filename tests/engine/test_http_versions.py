@@ -1,20 +1,15 @@
 """HTTP/2 and HTTP/3 against servers of somebody else's, and client certificates against nginx."""
 
-import contextlib
 import socket
-import subprocess
-import sys
-import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from nginx_process import Nginx, running_nginx
+from waiting import WAIT_S
 
+from engine.foreign_servers import CLIENTS, PLAIN_2, TLS_1, TLS_2, nginx, running_http_3
 from engine.http_harness import (
-    WAIT_S,
     both_engines,
     open_client,
     request,
@@ -27,28 +22,6 @@ from engine.http_site import outcome
 from perfcore.metrics.samples import CONNECTED
 
 pytestmark = both_engines
-
-ANSWER = "location / { default_type text/plain; return 200 'hello'; }"
-TLS_2 = "server { listen 127.0.0.1:{port} ssl http2; {tls} keepalive_requests 50; " + ANSWER + "}"
-PLAIN_2 = "server { listen 127.0.0.1:{port} http2; " + ANSWER + "}"
-TLS_1 = "server { listen 127.0.0.1:{port} ssl; {tls}" + ANSWER + "}"
-CLIENTS = TLS_1.replace("{tls}", "{tls} ssl_client_certificate {folder}/ca.pem; ssl_verify_client on;")
-
-
-@contextlib.contextmanager
-def nginx(tmp_path: Path, servers: str) -> Iterator[Nginx]:
-    folder = tmp_path / "nginx"
-    folder.mkdir()
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
-        str(folder / "server.pem")
-    )
-    client = ca.issue_cert("perfcore@example.com", common_name="perfcore")
-    client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
-    client.private_key_pem.write_to_path(str(folder / "client.key"))
-    with running_nginx(folder, servers) as running:
-        yield running
 
 
 @transfers_only("the wire path speaks HTTP/1.1")
@@ -152,72 +125,23 @@ def test_a_certificate_with_the_key_of_another_is_a_tls_failure(tmp_path: Path) 
         assert exchange.attempts == 0
 
 
-# A server of HTTP/3 in a process of its own: it answers every request, and prints how many there were at the end.
-SERVER_3 = """
-import asyncio, sys
-from aioquic.asyncio import serve
-from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.h3.connection import H3_ALPN, H3Connection
-from aioquic.h3.events import HeadersReceived
-from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import ProtocolNegotiated
-
-class Answering(QuicConnectionProtocol):
-    http = None
-    def quic_event_received(self, event):
-        if isinstance(event, ProtocolNegotiated):
-            self.http = H3Connection(self._quic)
-        for got in self.http.handle_event(event) if self.http else ():
-            if isinstance(got, HeadersReceived):
-                print("request", flush=True)
-                self.http.send_headers(got.stream_id, [(b":status", b"200"), (b"content-length", b"5")])
-                self.http.send_data(got.stream_id, b"hello", end_stream=True)
-                self.transmit()
-
-async def main(port, folder):
-    configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
-    configuration.load_cert_chain(folder + "/server.pem", folder + "/server.key")
-    await serve("127.0.0.1", port, configuration=configuration, create_protocol=Answering)
-    print("ready", flush=True)
-    await asyncio.sleep(60)
-
-asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
-"""
-
-
 @transfers_only("the wire path speaks HTTP/1.1")
 def test_http_3_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
-    pytest.importorskip("aioquic")
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    issued = ca.issue_cert("127.0.0.1")
-    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
-    issued.private_key_pem.write_to_path(str(tmp_path / "server.key"))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-c", textwrap.dedent(SERVER_3), str(port), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, open_client() as client:
-        try:
-            assert server.stdout is not None
-            assert server.stdout.readline() == "ready\n"
-            sent = request(
-                f"https://127.0.0.1:{port}/", http_version="3", tls_ca=tmp_path / "ca.pem", keep_body=True
-            )
-            attempts = connections = 0
-            users = [user(1), user(2)]
-            for _ in range(5):
-                for one in users:
-                    send(client, one, sent)
-                    assert (outcome(one), one.body) == (("", 200), b"hello")
-                    attempts += one.attempts
-                    connections += one.connections
-                client.poll(0.02)
-            assert (attempts, connections) == (10, 2)
-            assert client.http_versions() == {0: {"3": 2}}
-            assert [server.stdout.readline() for _ in range(10)] == ["request\n"] * 10
-        finally:
-            server.kill()
+    with running_http_3(tmp_path) as server, open_client() as client:
+        url = f"https://127.0.0.1:{server.port}/"
+        sent = request(url, http_version="3", tls_ca=server.ca_file, keep_body=True)
+        attempts = connections = 0
+        users = [user(1), user(2)]
+        for _ in range(5):
+            for one in users:
+                send(client, one, sent)
+                assert (outcome(one), one.body) == (("", 200), b"hello")
+                attempts += one.attempts
+                connections += one.connections
+            client.poll(0.02)
+        assert (attempts, connections) == (10, 2)
+        assert client.http_versions() == {0: {"3": 2}}
+        server.wait_for_requests(10)
 
 
 @transfers_only("the wire path speaks HTTP/1.1")
