@@ -18,7 +18,6 @@ from perfcore.metrics.test_result import SuiteResult
 from perfcore.report.plan_report import write_plan
 from perfcore.report.progress import ProgressView, open_progress
 from perfcore.report.reporters import REPORTERS
-from perfcore.report.summary import write_summary
 from perfcore.suite.config_loader import load_suite
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_suite import TestSuite
@@ -86,6 +85,8 @@ def _show(result: SuiteResult, options: argparse.Namespace, *, color: bool) -> N
         with output() as stdout:
             REPORTERS["json"](result, stdout)
     elif not options.quiet:
+        from perfcore.report.summary import write_summary  # with rich: not for those who want JSON
+
         with output() as stdout:
             write_summary(result, stdout, color=color and stdout.isatty())
 

@@ -11,7 +11,6 @@ What is not obvious:
 
 import errno
 import os
-import ssl
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -47,16 +46,20 @@ def versions() -> dict[str, str]:
 
 
 def default_ca_file() -> str | None:
-    """The system's certificate bundle: SSL_CERT_FILE, else where OpenSSL and the distributions keep it."""
+    """The system's certificate bundle: SSL_CERT_FILE, else where the distributions keep it, else where Python looks."""
     known = (
         os.environ.get("SSL_CERT_FILE"),
-        ssl.get_default_verify_paths().cafile,
         "/etc/ssl/certs/ca-certificates.crt",
         "/etc/pki/tls/certs/ca-bundle.crt",
         "/etc/ssl/ca-bundle.pem",
         "/etc/ssl/cert.pem",
     )
-    return next((path for path in known if path and os.path.isfile(path)), None)
+    found = next((path for path in known if path and os.path.isfile(path)), None)
+    if found is None:
+        import ssl  # 10 ms of every start, for the few systems that need it
+
+        found = ssl.get_default_verify_paths().cafile
+    return found
 
 
 class Shard:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -37,14 +36,6 @@ _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WAY_OUT = "multiprocessing.set_executable(PATH) names the python to start"
 _WHY = "this process has several threads, so the run needs a Python interpreter of its own"
 _log = logging.getLogger("perfcore")
-
-
-def process_has_one_thread() -> bool:
-    """Whether the process may fork: threads that Python does not know of (BLAS, gRPC) count as well."""
-    try:
-        return len(os.listdir("/proc/self/task")) == 1
-    except OSError:
-        return threading.active_count() == 1
 
 
 class FreshInterpreter:

@@ -4,7 +4,9 @@ The process must have one thread: workers are forked from it. TestRunner calls i
 fresh interpreter do so; order and outcome are what travels between the two then.
 """
 
+import os
 import resource
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +64,14 @@ class RunOutcome:
     """Empty when the run is not kept."""
     not_saved: str | None = None
     """What is to be said when the disk refused a part of the samples."""
+
+
+def process_has_one_thread() -> bool:
+    """Whether the process may fork: threads that Python does not know of (BLAS, gRPC) count as well."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return threading.active_count() == 1
 
 
 class SuiteRun:

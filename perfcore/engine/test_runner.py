@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from perfcore.engine.engine_choice import EngineWish, check_engine
-from perfcore.engine.fresh_interpreter import FreshInterpreter, process_has_one_thread
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.run_document import started_at
 from perfcore.engine.runner_arguments import check_run_arguments, check_runner_arguments
-from perfcore.engine.suite_run import RunOrder, RunOutcome, SuiteRun
+from perfcore.engine.suite_run import RunOrder, RunOutcome, SuiteRun, process_has_one_thread
 from perfcore.engine.supervisor import now
 from perfcore.errors import NotSavedError, UsageError
 from perfcore.metrics.environment import usable_cores
@@ -33,6 +32,9 @@ from perfcore.report.unsaved_run import SamplePaths
 from perfcore.suite.config_loader import load_suite
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
+
+if TYPE_CHECKING:
+    from perfcore.engine.fresh_interpreter import FreshInterpreter
 
 DEFAULT_SAMPLES_LIMIT = 2 * 1024**3
 
@@ -126,8 +128,7 @@ class TestRunner:
                 command_line=self._command_line,
                 own_process=self._own_process,
             )
-            kind = SuiteRun if process_has_one_thread() else FreshInterpreter
-            self._active = active = kind(order, self.on_progress)
+            self._active = active = self._active_run(order)
             if self._stop_reason is not None:
                 active.request_stop(self._stop_reason)
             return self._save(active.run())
@@ -135,6 +136,14 @@ class TestRunner:
             self._stop_reason = self._active = None
             if self._logger is not None:
                 self._logger.discard()
+
+    def _active_run(self, order: RunOrder) -> "SuiteRun | FreshInterpreter":
+        if process_has_one_thread():
+            return SuiteRun(order, self.on_progress)
+        # The command never comes here: it is spared pickle, subprocess and a dozen classes at every start.
+        from perfcore.engine.fresh_interpreter import FreshInterpreter
+
+        return FreshInterpreter(order, self.on_progress)
 
     def _sample_paths(self) -> SamplePaths | None:
         if self._logger is None or not self._keeps_samples:

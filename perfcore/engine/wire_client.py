@@ -17,7 +17,7 @@ from perfcore.engine.response_keeping import BODY_LIMIT, parse_headers
 from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import BROKEN
 from perfcore.engine.wire_exchanges import WireExchanges
-from perfcore.engine.wire_reader import PARSER_ERRORS
+from perfcore.engine.wire_reader import PARSER_ERRORS, KnownAnswer
 from perfcore.engine.wire_template import WireTemplate
 from perfcore.engine.wire_user import WireUser
 from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
@@ -26,6 +26,7 @@ _CHUNK_END = b"0\r\n\r\n"
 _FIRST = ord("H")  # of an answer, and not of empty lines before it
 _LINE_END = ord("\n")
 _INTERIM = ord("1")  # the first digit of the status
+_UNKNOWN = KnownAnswer()
 _NO_HEADERS: dict[str, str] = {}
 _clock_ns = time.monotonic_ns
 
@@ -126,10 +127,10 @@ class WireClient(WireExchanges):
                 if not received_bytes:
                     self._receive(user, size, done_ns, completed)
                     continue
-                status, issued_ns = self._reader.status, clock()
+                known, status, issued_ns = _UNKNOWN, self._reader.status, clock()
             may_go_on = user.left > 0 and done_ns < cycle.end_ns and cycle.accepted[status]
             if cycle.judge is not None:
-                may_go_on = may_go_on and self._is_right(user, cycle, size, status, done_ns)
+                may_go_on = may_go_on and self._is_right(user, cycle, known, size, status, done_ns)
             if not may_go_on or (cycle.take is not None and not cycle.take()):
                 self._end_cycle(user, size, received_bytes, status, done_ns, completed)
                 continue
@@ -189,7 +190,7 @@ class WireClient(WireExchanges):
                     self._plain_head, self._plain_body = head_bytes, reader.take_body()
                 reader.begun = reader.complete = reader.body_bytes = 0
                 if now_ns >= user.known.learn_ns:
-                    answer = bytes(self._view[:size])
+                    answer = self._view[:size].tobytes()
                     user.known.learn(
                         answer, head_bytes, received_bytes, reader.status, now_ns, head_alone=judges
                     )
@@ -215,17 +216,19 @@ class WireClient(WireExchanges):
             and buffer.find(b"\n\n", 0, head_bytes) < 0
         )
 
-    def _is_right(self, user: WireUser, cycle: Cycle, size: int, status: int, done_ns: int) -> bool:
+    def _is_right(
+        self, user: WireUser, cycle: Cycle, known: KnownAnswer, size: int, status: int, done_ns: int
+    ) -> bool:
         """Whether the plain answer in the buffer, known or just parsed, is as the test expects it."""
-        known, headers = user.known, _NO_HEADERS
-        if size == known.size and self._buffer.startswith(known.head):
-            body = bytes(self._view[len(known.head) : size])
+        headers = _NO_HEADERS
+        if known is not _UNKNOWN:
+            body = self._view[len(known.head) : size].tobytes()
             if cycle.needs_headers:
                 headers = known.headers
         else:
             body = self._plain_body
             if cycle.needs_headers:
-                headers = parse_headers(bytes(self._view[: self._plain_head]).splitlines()[1:])
+                headers = parse_headers(self._view[: self._plain_head].tobytes().splitlines()[1:])
         assert cycle.judge is not None
         return cycle.judge(status, headers, body, (done_ns - user.due_ns) / 1e9)
 

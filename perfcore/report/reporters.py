@@ -11,7 +11,6 @@ from typing import BinaryIO, TextIO
 
 from perfcore.metrics.test_result import SuiteResult
 from perfcore.report.json_report import result_json
-from perfcore.report.summary import summary_text, write_summary
 
 Reporter = Callable[[SuiteResult, TextIO | BinaryIO], None]
 
@@ -21,6 +20,8 @@ def _json(result: SuiteResult, stream: TextIO | BinaryIO) -> None:
 
 
 def _summary(result: SuiteResult, stream: TextIO | BinaryIO) -> None:
+    from perfcore.report.summary import summary_text, write_summary  # with rich: not for those who want JSON
+
     if isinstance(stream, io.TextIOBase):
         write_summary(result, stream)
     else:

@@ -10,8 +10,6 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-import regex  # type: ignore[import-untyped]
-
 from perfcore.suite.mistakes import shown
 
 LONGEST_SEARCH_S = 1.0
@@ -32,6 +30,7 @@ def read_pattern(value: object) -> re.Pattern[str]:
         raise ValueError(f"{shown(value)} is not a regular expression")
     if isinstance(value, str) and len(value) > _LONGEST_PATTERN:
         raise ValueError(f"is a regular expression of more than {_LONGEST_PATTERN:,} characters")
+    regex = _regex()
     try:
         # `[[` is warned of as something that a later Python may read otherwise.
         with warnings.catch_warnings():
@@ -67,6 +66,7 @@ def is_found_by_iregexp(pattern: str, text: str, *, whole: bool) -> bool:
 @lru_cache(maxsize=1024)
 def _bounded(pattern: re.Pattern[str]) -> Any:
     # The two packages number some flags differently.
+    regex = _regex()
     flags = sum(int(getattr(regex, name)) for name in _FLAGS if pattern.flags & getattr(re, name))
     return regex.compile(pattern.pattern, flags)
 
@@ -78,4 +78,12 @@ def _bounded_iregexp(pattern: str) -> Any:
         if part in ("[", "]"):
             in_class = part == "["
         parts.append(r"[^\r\n]" if part == "." and not in_class else part)
+    regex = _regex()
     return regex.compile("".join(parts), regex.VERSION1)
+
+
+def _regex() -> Any:
+    # Imported with the first pattern, before the load starts: it is 15 ms of every start, and few suites have one.
+    import regex  # type: ignore[import-untyped]
+
+    return regex

@@ -274,12 +274,12 @@ def _contains(value: object, part: object) -> bool:
     return isinstance(value, dict) and isinstance(part, str) and part in value
 
 
-_PLAIN_KINDS = frozenset({str, int, bool})
+PLAIN_KINDS = frozenset({str, int, bool})
 
 
 def same_json(left: object, right: object) -> bool:
     """Equality of JSON values: numbers by value, a boolean only with a boolean."""
-    if type(left) is type(right) and type(left) in _PLAIN_KINDS:
+    if type(left) is type(right) and type(left) in PLAIN_KINDS:
         return left == right
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right

@@ -12,7 +12,7 @@ import orjson
 
 from perfcore.suite.bounded_match import SearchTooLongError, is_found
 from perfcore.suite.expectation import Expectation
-from perfcore.suite.json_conditions import MEETS, JsonCheck
+from perfcore.suite.json_conditions import MEETS, PLAIN_KINDS, JsonCheck, same_json
 
 Judge = Callable[[int, Mapping[str, str], bytes, float], bool]
 """Status, headers (lower-case names), body and response time in seconds: whether they are as expected."""
@@ -32,7 +32,7 @@ def quick_judge(expectation: Expectation) -> Judge:
     if expectation.body_contains is not None:
         contained = expectation.body_contains.encode("utf-8", "replace")
     pattern = expectation.body_matches
-    checks = [_json_judge(check) for check in expectation.json_conditions]
+    is_right_json = _body_judge([_json_judge(check) for check in expectation.json_conditions])
     longest_s = expectation.max_time_s
 
     # What was right a moment ago is so again: many answers are the same.
@@ -43,17 +43,18 @@ def quick_judge(expectation: Expectation) -> Judge:
         if status not in accepted or (longest_s is not None and response_s > longest_s):
             return False
         nonlocal right_body, right_headers
-        if body == right_body and given is right_headers:
+        if given is not right_headers:
+            for name, text in headers:
+                value = given.get(name)
+                if value is None or text not in value:
+                    return False
+        elif body == right_body:
             return True
-        for name, text in headers:
-            value = given.get(name)
-            if value is None or text not in value:
-                return False
         if contained is not None and contained not in body:
             return False
         if pattern is not None and not _is_found(pattern, body):
             return False
-        if checks and not _meets_all(checks, body):
+        if is_right_json is not None and not is_right_json(body):
             return False
         if len(body) <= _LONGEST_KEPT:
             right_body, right_headers = body, given
@@ -62,12 +63,25 @@ def quick_judge(expectation: Expectation) -> Judge:
     return is_right
 
 
-def _meets_all(checks: list[Callable[[Any], bool]], body: bytes) -> bool:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return False
-    return all(check(document) for check in checks)
+def _body_judge(checks: list[Callable[[Any], bool]]) -> Callable[[bytes], bool] | None:
+    """All conditions on the JSON of a body."""
+    if not checks:
+        return None
+    first, others = checks[0], checks[1:]
+
+    def is_right(body: bytes) -> bool:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return False
+        if not first(document):
+            return False
+        for check in others:
+            if not check(document):
+                return False
+        return True
+
+    return is_right
 
 
 def _is_found(pattern: re.Pattern[str], body: bytes) -> bool:
@@ -83,7 +97,10 @@ def _json_judge(check: JsonCheck) -> Callable[[Any], bool]:
         return lambda document: check.broken_by(document) is None
     if check.conditions.get("exists") is False:
         return lambda document: find(document) is _MISSING
-    conditions = [(MEETS[name], operand) for name, operand in check.conditions.items() if name != "exists"]
+    asked = {name: operand for name, operand in check.conditions.items() if name != "exists"}
+    if list(asked) == ["equals"] and type(asked["equals"]) in PLAIN_KINDS:
+        return _equality(find, asked["equals"])
+    conditions = [(MEETS[name], operand) for name, operand in asked.items()]
 
     def is_met(document: Any) -> bool:
         value = find(document)
@@ -96,6 +113,19 @@ def _json_judge(check: JsonCheck) -> Callable[[Any], bool]:
         except (SearchTooLongError, RecursionError):
             return False
         return True
+
+    return is_met
+
+
+def _equality(find: Callable[[Any], Any], wanted: Any) -> Callable[[Any], bool]:
+    """Of a value with a plain one, which is what is asked for most."""
+    kind = type(wanted)
+
+    def is_met(document: Any) -> bool:
+        value = find(document)
+        if type(value) is kind:
+            return bool(value == wanted)
+        return value is not _MISSING and same_json(value, wanted)
 
     return is_met
 
