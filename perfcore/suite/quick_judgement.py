@@ -76,7 +76,7 @@ def _body_judge(checks: list[Callable[[Any], bool]]) -> Callable[[bytes], bool] 
             return False
         if not first(document):
             return False
-        for check in others:
+        for check in others:  # noqa: SIM110 - a generator costs as much as what it asks
             if not check(document):
                 return False
         return True
