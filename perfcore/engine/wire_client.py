@@ -13,10 +13,11 @@ from perfcore.engine.cycle import Cycle
 from perfcore.engine.poller import WRITE, Poller
 from perfcore.engine.redirects import REDIRECTS
 from perfcore.engine.rehearsal import rehearse
-from perfcore.engine.response_keeping import BODY_LIMIT, parse_headers
+from perfcore.engine.response_keeping import parse_headers
 from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import BROKEN
 from perfcore.engine.wire_exchanges import WireExchanges
+from perfcore.engine.wire_plain_reader import PlainReader
 from perfcore.engine.wire_reader import PARSER_ERRORS, KnownAnswer
 from perfcore.engine.wire_template import WireTemplate
 from perfcore.engine.wire_user import WireUser
@@ -24,7 +25,7 @@ from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row
 
 _CHUNK_END = b"0\r\n\r\n"
 _FIRST = ord("H")  # of an answer, and not of empty lines before it
-_LINE_END = ord("\n")
+_LINE_END = b"\r\n"
 _INTERIM = ord("1")  # the first digit of the status
 _UNKNOWN = KnownAnswer()
 _NO_HEADERS: dict[str, str] = {}
@@ -123,11 +124,11 @@ class WireClient(WireExchanges):
                 received_bytes, status, issued_ns = known.received_bytes, known.status, done_ns
                 cycle.recognised += 1
             else:
-                received_bytes = self._parse_plain(user, size, done_ns)
+                received_bytes = self._parse_plain(user, cycle, size, done_ns)
                 if not received_bytes:
                     self._receive(user, size, done_ns, completed)
                     continue
-                known, status, issued_ns = _UNKNOWN, self._reader.status, clock()
+                known, status, issued_ns = _UNKNOWN, self._plain_status, clock()
             may_go_on = user.left > 0 and done_ns < cycle.end_ns and cycle.accepted[status]
             if cycle.judge is not None:
                 may_go_on = may_go_on and self._is_right(user, cycle, known, size, status, done_ns)
@@ -164,39 +165,53 @@ class WireClient(WireExchanges):
         elif ready & WRITE and user.unsent is not None:
             self._send_more(user, completed)
 
-    def _parse_plain(self, user: WireUser, size: int, now_ns: int) -> int:
-        """Bytes of the answer if it is a whole one, alone, on a connection that goes on; 0 for any other, unparsed."""
-        reader, cycle = self._reader, user.cycle
-        judges = cycle is not None and cycle.judge is not None
-        if judges:
-            reader.kept_body, reader.body_limit = [], BODY_LIMIT
+    def _parse_plain(self, user: WireUser, cycle: Cycle, size: int, now_ns: int) -> int:
+        """Bytes of the answer if it is a whole one, alone, on a connection that goes on; 0 for any other, unparsed.
+
+        Its status, and for the judge its head and body, are noted for the caller.
+        """
+        reader, buffer = self._plain_reader, self._buffer
         try:
             reader.feed(self._view[:size])
         except PARSER_ERRORS:
-            reader.renew()
+            self._plain_reader = PlainReader()
             return 0
-        if reader.complete == 1 == reader.begun and reader.keeps_alive and not user.sends_head:
-            buffer = self._buffer
-            head_bytes = buffer.find(b"\n\r\n", 0, size) + 3
-            received_bytes = head_bytes + reader.body_bytes
-            # What does not end with a line is not chunked, and then its sizes tell all.
-            is_plain = received_bytes == size and buffer[size - 1] != _LINE_END
-            if (
-                buffer[0] == _FIRST
-                and size < len(buffer)
-                and (is_plain or self._is_one(head_bytes, received_bytes, size))
-            ):
-                if judges:
-                    self._plain_head, self._plain_body = head_bytes, reader.take_body()
-                reader.begun = reader.complete = reader.body_bytes = 0
-                if now_ns >= user.known.learn_ns:
-                    answer = self._view[:size].tobytes()
-                    user.known.learn(
-                        answer, head_bytes, received_bytes, reader.status, now_ns, head_alone=judges
-                    )
+        if reader.complete == 1 == len(reader.free) and reader.keeps_alive and not user.sends_head:
+            received_bytes = size
+            # llhttp skips line ends behind an answer, and chunks end with one; behind anything else nothing stands.
+            if buffer[size - 1] in _LINE_END:
+                received_bytes = self._size_of_one(size)
+            status: int = reader.status_code()
+            if received_bytes and buffer[0] == _FIRST and size < len(buffer) and status >= 100:
+                self._plain_status = status
+                if cycle.judge is not None or now_ns >= user.known.learn_ns:
+                    self._note_plain(user, cycle, size, received_bytes, now_ns)
+                reader.begin()
                 return received_bytes
-        reader.renew()
+        self._plain_reader = PlainReader()
         return 0
+
+    def _size_of_one(self, size: int) -> int:
+        """Head and body of what the parser took for one answer; 0 where something else may stand behind them."""
+        buffer, body = self._buffer, self._plain_reader.body
+        head_bytes = buffer.find(b"\n\r\n", 0, size) + 3
+        received_bytes = head_bytes + (len(body[0]) if len(body) == 1 else sum(map(len, body)))
+        is_one = (
+            (received_bytes == size or buffer.endswith(_CHUNK_END, 0, size))
+            and buffer[9] != _INTERIM
+            and head_bytes > 2
+            and buffer.find(b"\n\n", 0, head_bytes) < 0
+        )
+        return received_bytes if is_one else 0
+
+    def _note_plain(self, user: WireUser, cycle: Cycle, size: int, received_bytes: int, now_ns: int) -> None:
+        """What the judge looks at; and from time to time the answer, to recognise it."""
+        judges = cycle.judge is not None
+        self._plain_body = body = b"".join(self._plain_reader.body)
+        self._plain_head = head_bytes = received_bytes - len(body)
+        if now_ns >= user.known.learn_ns:
+            answer, status = self._view[:size].tobytes(), self._plain_status
+            user.known.learn(answer, head_bytes, received_bytes, status, now_ns, head_alone=judges)
 
     def _render_next(self, user: WireUser, template: WireTemplate, cycle: Cycle) -> None:
         exchange = user.exchange
@@ -205,16 +220,6 @@ class WireClient(WireExchanges):
         if len(data) != len(user.data):
             user.rest = self._plain_rest(exchange, len(data))
         user.data = data
-
-    def _is_one(self, head_bytes: int, received_bytes: int, size: int) -> bool:
-        """Whether one head and what belongs to it stand in the buffer: of chunks the sizes do not tell."""
-        buffer = self._buffer
-        return (
-            (received_bytes == size or buffer.endswith(_CHUNK_END, 0, size))
-            and buffer[9] != _INTERIM
-            and head_bytes > 2
-            and buffer.find(b"\n\n", 0, head_bytes) < 0
-        )
 
     def _is_right(
         self, user: WireUser, cycle: Cycle, known: KnownAnswer, size: int, status: int, done_ns: int

@@ -13,6 +13,13 @@ import httptools
 from perfcore.engine.response_keeping import HEADERS_LIMIT, SAMPLE_LIMIT, parse_headers
 
 PARSER_ERRORS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+# What libcurl takes, and so any client that users compare with.
+LENIENCIES = {
+    "lenient_headers": True,
+    "lenient_chunked_length": True,
+    "lenient_optional_cr_before_lf": True,
+    "lenient_spaces_after_chunk_size": True,
+}
 # libcurl's own bound for all headers of an answer, interim ones included.
 HEAD_LIMIT = 300 * 1024
 # Its bounds for one line of them, and for their number.
@@ -65,13 +72,7 @@ class AnswerReader:
 
     def _renew(self) -> None:
         self._parser = parser = httptools.HttpResponseParser(self)
-        # What libcurl takes, and so any client that users compare with.
-        parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_chunked_length=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-        )
+        parser.set_dangerous_leniencies(**LENIENCIES)
         self.feed = parser.feed_data
 
     def begin(self) -> None:

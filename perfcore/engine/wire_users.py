@@ -16,6 +16,7 @@ from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange, Request
 from perfcore.engine.wire_connection import Connection, Connector
 from perfcore.engine.wire_figures import WireFigures
+from perfcore.engine.wire_plain_reader import PlainReader
 from perfcore.engine.wire_reader import AnswerReader, KnownAnswer
 from perfcore.engine.wire_request import place_of
 from perfcore.engine.wire_template import WireTemplate, wire_template
@@ -47,7 +48,9 @@ class WireUsers:
         self._names = NameTable()
         self._in_flight = 0
         self._standing: dict[tuple[int, int], WireUser] = {}  # connected beforehand, by test and number
-        self._plain_head, self._plain_body = 0, b""  # of the answer that was parsed last, where it is judged
+        self._plain_reader = PlainReader()
+        # Of the answer that it has read last; the body only where it is judged.
+        self._plain_status, self._plain_head, self._plain_body = 0, 0, b""
         self._early: list[Exchange] = []  # ended while they were started
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
