@@ -9,8 +9,9 @@ import random
 import sys
 import time
 
+from perfcore.engine.case_load import CaseLoad
 from perfcore.engine.engine_choice import Engine
-from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.mixed_client import transport_for
 from perfcore.engine.pacing import pacer_for
 from perfcore.engine.scenario import Scenario

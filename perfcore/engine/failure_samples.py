@@ -11,6 +11,8 @@ from perfcore.suite.secrets import Masker
 
 SAMPLES_PER_KIND = 5
 BODY_KEPT = 2048
+# A user whose answers are kept is slower; who fails less often than this is left alone.
+ANSWERS_SOUGHT = 1000
 # libcurl cuts its error texts at 255 bytes (CURL_ERROR_SIZE), and it is the end that quotes.
 LIBCURL_TEXT = 200
 # Of what was sent so much is looked at for fields that are secret; an answer's sample is shorter still.
@@ -20,9 +22,9 @@ _SENT_LOOKED_AT = 16 * 1024
 class FailureSampler:
     """Keeps the first few failures of each test and kind, masked, and gives each to `send` as it happens.
 
-    Sent at once, so that the samples of a worker that is killed later are known as well. Answers are not kept as
-    a rule, so a first sample may lack headers and body; after a failure the user's next answer is kept, and only
-    whole samples follow.
+    Sent at once, so that the samples of a worker that is killed later are known as well. Over libcurl transfers answers
+    are not kept as a rule, so a first sample may lack headers and body; after a failure the user's next answers are
+    kept, until one of them fails, and only whole samples follow.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class FailureSampler:
         key = (exchange.case, exchange.error)
         kept = self._kept.get(key, 0)
         if kept >= SAMPLES_PER_KIND:
+            exchange.seeks = 0
             return
         was_answered = exchange.error > LAST_TRANSPORT_KIND
         is_whole = bool(exchange.headers) or not was_answered
-        if was_answered:
+        if was_answered and (exchange.seeks or not is_whole):
+            exchange.seeks = ANSWERS_SOUGHT
             self._transport.keep_next(exchange)
         if is_whole or not kept:
             self._kept[key] = kept + 1

@@ -6,19 +6,15 @@ CaseLoad, when the loop is put together.
 """
 
 import heapq
-import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from perfcore.engine.cycle import Budget, Cycle
-from perfcore.engine.pacing import Pacer
+from perfcore.engine.case_load import CaseLoad
 from perfcore.engine.retrying import BackingOff, wants_retry
 from perfcore.engine.throttle import Throttle
-from perfcore.engine.transport import Exchange, Request, Transport
+from perfcore.engine.transport import Exchange, Transport
 from perfcore.metrics.outcomes import CODE
 from perfcore.metrics.samples import CHECKS, INTERRUPTED, SampleWriter
-from perfcore.suite.expectation import Expectation
-from perfcore.suite.quick_judgement import quick_judge
 
 Clock = Callable[[], int]
 
@@ -27,18 +23,7 @@ HOUSEKEEPING_NS = 50_000_000
 HAND_OVER_NS = 100_000_000
 # Due users started in one go before completions get their turn.
 STARTS_PER_PASS = 64
-_NEVER_NS = 1 << 62
-_UNBOUNDED = 1 << 62
 _ALL_CHECKS = (1 << CHECKS) - 1
-
-
-class RequestSource(Protocol):
-    """What a user sends next: a Scenario, or a fake."""
-
-    constant: Request | None
-
-    def request_for(self, exchange: Exchange) -> Request:
-        """The request of the user's current iteration."""
 
 
 class Recorder(Protocol):
@@ -47,116 +32,6 @@ class Recorder(Protocol):
     def write(self, samples: Iterable[Exchange]) -> None: ...
 
     def hand_over(self) -> None: ...
-
-
-class CaseLoad:
-    """One test on this worker: its users, how they are paced, how its answers are judged.
-
-    `iterations` bounds each user, `budget` all of them together; None is without bound. `end_ns` is the planned
-    end, from which on nothing is started. Both instants may be given later, by `begin_at`. `retries` says that some
-    of its requests are tried again when they fail, `is_throttled` that the loop has a throttle.
-    """
-
-    def __init__(
-        self,
-        index: int,
-        *,
-        source: RequestSource,
-        pacer: Pacer,
-        expectation: Expectation,
-        starts: Iterator[tuple[int, int]],
-        iterations: int | None,
-        budget: Budget | None,
-        graceful_stop_ns: int,
-        draw: random.Random,
-        is_throttled: bool = False,
-        retries: bool = False,
-        start_ns: int = 0,
-        end_ns: int | None = None,
-    ) -> None:
-        self.index = index
-        self.source = source
-        self.pacer = pacer
-        self.expectation = expectation
-        self.constant = source.constant
-        self.iterations = _UNBOUNDED if iterations is None else iterations
-        self.budget = budget
-        self.end_ns = _NEVER_NS if end_ns is None else end_ns
-        self.draw = draw
-        self.retries = retries
-        self.immediate = not is_throttled and bool(getattr(pacer, "immediate", False))
-        self._graceful_stop_ns = graceful_stop_ns
-        self._starts = starts
-        self._start_ns = start_ns
-        self.cut_ns = _NEVER_NS
-        self.stopping = False
-        self.cycle: Cycle | None = None  # what a transport may do of itself; the loop's decision
-        self.users = 0  # begun and not ended
-        self.in_flight = 0
-        self.exchanges: list[Exchange] = []  # of every user that has begun
-        self.max_in_flight = 0
-        self.max_users = 0
-        self.reached_end = False  # users were stopped by the planned end, not by running out of iterations
-        self.was_stopped = False  # users were stopped before it, from outside
-        self.next_start = self._advance()
-        # A status alone is looked up in a table; only other expectations need a call for each answer.
-        self.accepted = bytes(expectation.status.accepts(status) for status in range(1000))
-        self.judges_more = bool(
-            expectation.needs_body or expectation.needs_headers or expectation.max_time_s is not None
-        )
-        self.is_right = quick_judge(expectation)
-
-    def plain_cycle(self, recorder: SampleWriter) -> Cycle | None:
-        """What a transport may do of itself, if nothing happens between two requests of a user but their judgement."""
-        if not self.immediate or self.retries:
-            return None
-        return Cycle(
-            recorder,
-            source=self.source,
-            accepted=self.accepted,
-            iterations=self.iterations,
-            budget=self.budget,
-            end_ns=self.end_ns,
-            judge=self.is_right if self.judges_more else None,
-            needs_headers=self.expectation.needs_headers,
-        )
-
-    def begin_at(self, start_ns: int, end_ns: int | None) -> None:
-        """Say when the load begins and is to end; before any user has begun."""
-        if self.next_start is not None:
-            self.next_start = (start_ns + self.next_start[0] - self._start_ns, self.next_start[1])
-        self._start_ns = start_ns
-        self.end_ns = _NEVER_NS if end_ns is None else end_ns
-
-    def _advance(self) -> tuple[int, int] | None:
-        following = next(self._starts, None)
-        return None if following is None else (self._start_ns + following[0], following[1])
-
-    def begin_next_user(self) -> tuple[int, int] | None:
-        """The (due instant, number) of the next user to begin; moves on to the one after."""
-        current = self.next_start
-        self.next_start = self._advance()
-        return current
-
-    def stop(self, now_ns: int) -> None:
-        """Start nothing more; what is under way may finish within graceful_stop."""
-        if not self.stopping:
-            self.stopping = True
-            if self.cycle is not None:
-                self.cycle.end_ns = 0
-            if self.users or self.next_start is not None:
-                if now_ns == self.end_ns:
-                    self.reached_end = True
-                else:
-                    self.was_stopped = True
-            self.next_start = None
-            self.cut_ns = now_ns + self._graceful_stop_ns
-
-    def end_user(self, due_ns: int) -> None:
-        """A user is through: its iterations are done, or its next one would be due after the end."""
-        self.users -= 1
-        if due_ns >= self.end_ns and not self.stopping:
-            self.reached_end = True
 
 
 class LoadLoop:
@@ -334,6 +209,8 @@ class LoadLoop:
                 exchange.failed_checks = 1
                 judged_wrong.append(exchange)
                 self._on_failure(exchange, "")
+            if exchange.seeks and not exchange.error:
+                self._seek(exchange)
         self._recorder.write(completed)
         for exchange in judged_wrong:
             exchange.failed_checks = 0
@@ -354,6 +231,12 @@ class LoadLoop:
             exchange.under_way = False
             load.in_flight -= 1
 
+    def _seek(self, exchange: Exchange) -> None:
+        """A sample of a failure is wanted, and this was none: keep the user's next answer too."""
+        exchange.seeks -= 1
+        if exchange.seeks:
+            self._transport.keep_next(exchange)
+
     def _final(self, completed: list[Exchange]) -> list[Exchange]:
         """Those whose outcome stands, with what their earlier tries cost; the others are kept for another try."""
         final = []
@@ -362,6 +245,8 @@ class LoadLoop:
             policy = request.settings.retry if request is not None else None
             if policy is not None and not load.stopping and wants_retry(exchange, policy, load.accepted):
                 self._backing_off.hold(exchange, policy, load.draw)
+                if exchange.seeks:
+                    self._seek(exchange)
                 continue
             if exchange.earlier is not None:
                 exchange.earlier.settle(exchange)

@@ -94,7 +94,8 @@ class Exchange:
     Instants are CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a
     sample row. `attempts` counts the times that the request went out (none, when no connection could be made),
     `earlier_us` is what passed before the last of them began. `earlier`, what tries before this one came to, and
-    `load` are the loop's, `transport_state` is the transport's alone.
+    `load` are the loop's, `transport_state` is the transport's alone. `seeks` is how many more of its answers are kept
+    until one of them is a failure, for a sample of it.
     """
 
     __slots__ = (
@@ -119,6 +120,7 @@ class Exchange:
         "received_bytes",
         "render_context",
         "request",
+        "seeks",
         "sent_bytes",
         "status",
         "step",
@@ -156,6 +158,7 @@ class Exchange:
         self.body = b""
         self.headers: dict[str, str] = {}
         self.transport_state: Any = None
+        self.seeks = 0
 
 
 class Transport(Protocol):

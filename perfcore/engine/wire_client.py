@@ -247,11 +247,14 @@ class WireClient(WireExchanges):
         completed: list[Exchange],
     ) -> None:
         """A whole answer after which the user does not go on by itself."""
-        judges = user.may_cycle is not None and user.may_cycle.judge is not None
-        if judges or status in REDIRECTS:
-            self._receive(
-                user, size, done_ns, completed
-            )  # for the loop to judge, or to tell where it points to
+        cycle = user.cycle
+        judges = cycle is not None and cycle.judge is not None
+        fails = cycle is not None and not cycle.accepted[status]
+        if judges or fails or status in REDIRECTS:
+            # For the loop to judge, as a sample, or to tell where it points to.
+            if not user.keeps and (judges or fails):
+                user.keeps = self._takes_sample(user)
+            self._receive(user, size, done_ns, completed)
             return
         self._leave_cycle(user)
         user.first_ns = done_ns

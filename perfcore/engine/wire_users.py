@@ -54,6 +54,7 @@ class WireUsers:
         self._early: list[Exchange] = []  # ended while they were started
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
+        self._samples_of: dict[int, int] = {}  # by test: failures that were handed back with their answer
         self._closing: list[Connection] = []  # once no event of theirs can be waiting
         self._unread: list[WireUser] = []  # more than the buffer holds has been decrypted for them
         self._wake_ns = FAR_NS

@@ -21,9 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from perfcore.engine.case_load import CaseLoad
 from perfcore.engine.curl_handle import is_out_of_memory
 from perfcore.engine.failure_samples import FailureSampler
-from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.masked_traceback import mask_tracebacks_of_callbacks, masked_traceback
 from perfcore.engine.mixed_client import transport_for
 from perfcore.engine.pacing import dealt, pacer_for

@@ -6,7 +6,8 @@ from typing import Any
 
 from engine.fake_transport import MS, SECOND, Answer, FakeClock, FakeRecorder, FakeTransport, Row
 from engine.load_parts import Budget, case_load
-from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.case_load import CaseLoad
+from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.transport import Exchange, Request
 
 START = 7 * SECOND

@@ -20,8 +20,9 @@ from engine.http_harness import (
     until,
 )
 from engine.wire_load import OneRequest
+from perfcore.engine.case_load import CaseLoad
 from perfcore.engine.http_client import HttpClient
-from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.mixed_client import MixedClient, transport_for
 from perfcore.engine.pacing import pacer_for
 from perfcore.engine.transport import Exchange, Request

@@ -7,7 +7,8 @@ import pytest
 
 from engine.fake_transport import MS, SECOND, Answer, FakeClock, FakeRecorder, FakeTransport
 from engine.http_harness import settings
-from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.case_load import CaseLoad
+from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.pacing import pacer_for
 from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.retrying import LONGEST_BACKOFF_S, backoff_ns

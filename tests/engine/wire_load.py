@@ -12,7 +12,8 @@ from waiting import WAIT_S
 from engine.http_harness import RawServer, bodies_thrown_away
 from engine.load_parts import Budget, case_load
 from engine.server_rules import BUFFER_BYTES
-from perfcore.engine.load_loop import CaseLoad, LoadLoop
+from perfcore.engine.case_load import CaseLoad
+from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.poller import Poller
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange, Request

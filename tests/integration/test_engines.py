@@ -1,5 +1,6 @@
 """Both engines through whole runs: what is sent, and which of them sends it."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -91,6 +92,35 @@ def test_each_test_of_a_suite_has_the_engine_that_it_needs(tmp_path, target, mod
     rows = done.samples()
     for number, test in enumerate(results.values()):
         assert int((rows["case"] == number).sum()) == test["total_requests"]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("engine", ["wire", "transfer"])
+@pytest.mark.parametrize(
+    "expect", [{"status": 200}, {"status": [200, 503], "json": {"$.status": "ok"}}], ids=["status", "judged"]
+)
+def test_failures_among_successes_come_with_what_was_answered(tmp_path, target, engine, expect, retries):
+    test = {
+        "name": "flaky",
+        "endpoint": "/flaky?rate=0.1",
+        "iterations": 400,
+        "parallel_users": 3,
+        "expect": expect,
+    }
+    if retries:
+        # The share is exact, so that hardly any second try fails at this rate.
+        test |= {"endpoint": "/flaky?rate=0.7", "retries": retries, "retry_backoff": "1ms", "retry_on": [503]}
+    done = run(tmp_path, suite_of(target.url, json.dumps(test)[1:-1]), "--procs", "1", "--engine", engine)
+    assert done.code == 0, done.stderr
+    (failures,) = results_by_name(done)["flaky"]["failures"]
+    whole = [sample for sample in failures["samples"] if sample["headers"] and sample["body"]]
+    # Of libcurl transfers the first is known by its status alone.
+    assert len(failures["samples"]) == 5
+    assert len(whole) >= (5 if engine == "wire" else 4)
+    for sample in whole:
+        assert sample["status"] == 503
+        assert sample["headers"]["content-type"] == "application/json"
+        assert '"status": 503' in sample["body"] or '"status":503' in sample["body"]
 
 
 def test_a_wish_for_the_wire_that_cannot_be_met_is_one_line_and_sends_nothing(tmp_path, target):

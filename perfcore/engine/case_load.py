@@ -1,0 +1,134 @@
+"""One test on a worker: all that is decided once, when the loop is put together, so that it costs nothing in it."""
+
+import random
+from collections.abc import Iterator
+from typing import Protocol
+
+from perfcore.engine.cycle import Budget, Cycle
+from perfcore.engine.pacing import Pacer
+from perfcore.engine.transport import Exchange, Request
+from perfcore.metrics.samples import SampleWriter
+from perfcore.suite.expectation import Expectation
+from perfcore.suite.quick_judgement import quick_judge
+
+NEVER_NS = 1 << 62
+_UNBOUNDED = 1 << 62
+
+
+class RequestSource(Protocol):
+    """What a user sends next: a Scenario, or a fake."""
+
+    constant: Request | None
+
+    def request_for(self, exchange: Exchange) -> Request:
+        """The request of the user's current iteration."""
+
+
+class CaseLoad:
+    """One test on this worker: its users, how they are paced, how its answers are judged.
+
+    `iterations` bounds each user, `budget` all of them together; None is without bound. `end_ns` is the planned
+    end, from which on nothing is started. Both instants may be given later, by `begin_at`. `retries` says that some
+    of its requests are tried again when they fail, `is_throttled` that the loop has a throttle.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        *,
+        source: RequestSource,
+        pacer: Pacer,
+        expectation: Expectation,
+        starts: Iterator[tuple[int, int]],
+        iterations: int | None,
+        budget: Budget | None,
+        graceful_stop_ns: int,
+        draw: random.Random,
+        is_throttled: bool = False,
+        retries: bool = False,
+        start_ns: int = 0,
+        end_ns: int | None = None,
+    ) -> None:
+        self.index = index
+        self.source = source
+        self.pacer = pacer
+        self.expectation = expectation
+        self.constant = source.constant
+        self.iterations = _UNBOUNDED if iterations is None else iterations
+        self.budget = budget
+        self.end_ns = NEVER_NS if end_ns is None else end_ns
+        self.draw = draw
+        self.retries = retries
+        self.immediate = not is_throttled and bool(getattr(pacer, "immediate", False))
+        self._graceful_stop_ns = graceful_stop_ns
+        self._starts = starts
+        self._start_ns = start_ns
+        self.cut_ns = NEVER_NS
+        self.stopping = False
+        self.cycle: Cycle | None = None  # what a transport may do of itself; the loop's decision
+        self.users = 0  # begun and not ended
+        self.in_flight = 0
+        self.exchanges: list[Exchange] = []  # of every user that has begun
+        self.max_in_flight = 0
+        self.max_users = 0
+        self.reached_end = False  # users were stopped by the planned end, not by running out of iterations
+        self.was_stopped = False  # users were stopped before it, from outside
+        self.next_start = self._advance()
+        # A status alone is looked up in a table; only other expectations need a call for each answer.
+        self.accepted = bytes(expectation.status.accepts(status) for status in range(1000))
+        self.judges_more = bool(
+            expectation.needs_body or expectation.needs_headers or expectation.max_time_s is not None
+        )
+        self.is_right = quick_judge(expectation)
+
+    def plain_cycle(self, recorder: SampleWriter) -> Cycle | None:
+        """What a transport may do of itself, if nothing happens between two requests of a user but their judgement."""
+        if not self.immediate or self.retries:
+            return None
+        return Cycle(
+            recorder,
+            source=self.source,
+            accepted=self.accepted,
+            iterations=self.iterations,
+            budget=self.budget,
+            end_ns=self.end_ns,
+            judge=self.is_right if self.judges_more else None,
+            needs_headers=self.expectation.needs_headers,
+        )
+
+    def begin_at(self, start_ns: int, end_ns: int | None) -> None:
+        """Say when the load begins and is to end; before any user has begun."""
+        if self.next_start is not None:
+            self.next_start = (start_ns + self.next_start[0] - self._start_ns, self.next_start[1])
+        self._start_ns = start_ns
+        self.end_ns = NEVER_NS if end_ns is None else end_ns
+
+    def _advance(self) -> tuple[int, int] | None:
+        following = next(self._starts, None)
+        return None if following is None else (self._start_ns + following[0], following[1])
+
+    def begin_next_user(self) -> tuple[int, int] | None:
+        """The (due instant, number) of the next user to begin; moves on to the one after."""
+        current = self.next_start
+        self.next_start = self._advance()
+        return current
+
+    def stop(self, now_ns: int) -> None:
+        """Start nothing more; what is under way may finish within graceful_stop."""
+        if not self.stopping:
+            self.stopping = True
+            if self.cycle is not None:
+                self.cycle.end_ns = 0
+            if self.users or self.next_start is not None:
+                if now_ns == self.end_ns:
+                    self.reached_end = True
+                else:
+                    self.was_stopped = True
+            self.next_start = None
+            self.cut_ns = now_ns + self._graceful_stop_ns
+
+    def end_user(self, due_ns: int) -> None:
+        """A user is through: its iterations are done, or its next one would be due after the end."""
+        self.users -= 1
+        if due_ns >= self.end_ns and not self.stopping:
+            self.reached_end = True
