@@ -12,6 +12,7 @@ import pytest
 import yaml
 from target_process import TargetProcess
 
+from perfcore.suite import not_yet
 from perfcore.suite.config_loader import load_suite
 from perfcore.suite.test_case import TestCase
 from perfcore.target.routes import ROUTES
@@ -27,7 +28,7 @@ def blocks(language: str) -> list[str]:
     return [text for name, text in found if name == language]
 
 
-SUITE, *PARTS_OF_A_TEST, OPTIONS, LIMITS = blocks("yaml")
+SUITE, *PARTS_OF_A_TEST, SHARED, OPTIONS, LIMITS = blocks("yaml")
 COMMANDS = [line.partition(" #")[0].strip() for block in blocks("") for line in block.splitlines()]
 
 
@@ -100,6 +101,32 @@ def test_the_keys_of_a_request_that_have_no_other_place_are_in_the_readme() -> N
 def test_the_limits_are_right() -> None:
     suite = SUITE.replace("  tests:\n", f"{LIMITS}  tests:\n", 1)
     assert load_suite("-", stdin=suite.encode(), environ={"TOKEN": "x"}).limits.max_users == 500
+
+
+def test_what_the_tests_share_and_what_differs_between_places_is_right() -> None:
+    suite = SUITE.replace("  tests:\n", f"{SHARED}  tests:\n", 1).encode()
+    here = load_suite("-", stdin=suite, environ={"TOKEN": "x"})
+    staging = load_suite("-", stdin=suite, environ={"TOKEN": "x"}, env="staging")
+    assert (here.base_url, here.variables) == (SERVER, {"TENANT": "acme"})
+    assert (staging.base_url, staging.variables) == ("https://staging.example.com", {"TENANT": "test"})
+    assert staging.secrets == ("TOKEN", "API_KEY")
+
+
+def test_what_is_not_supported_yet_is_listed() -> None:
+    table = README[README.index("### Not supported yet") : README.index("### What a request may be")]
+    keys = {*not_yet.IN_TEST, *not_yet.IN_SUITE} - {"on_failure", "probability", "trace"}
+    assert {key for key in keys if f"`{key}`" not in table} == set()
+
+
+def test_the_figures_that_a_pipeline_looks_at_are_in_the_result(folder: Path) -> None:
+    ((key, failed, place),) = re.findall(r"jq -e '\.results\.(\w+) \| \.(\w+) == 0 and \.(\S+) <", README)
+    shell("TOKEN=x perfcore suite.yaml --json > result.json", folder)
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["verdict"], result["exit_code"]) == ("passed", 0)
+    value = test = result["results"][key]
+    for part in place.split("."):
+        value = value[part]
+    assert (test[failed], value > 0) == (0, True)
 
 
 def test_there_are_a_suite_and_two_parts_of_one() -> None:

@@ -7,7 +7,7 @@ _WORKERS = "the number of worker processes is --procs N"
 _USERS = "the number of users is parallel_users: in the suite"
 _ITERATIONS = "the number of requests is iterations: or total_iterations: in the suite"
 _DURATION = "the duration is duration: in the suite"
-_RATE = "the rate is rate: in the suite"
+_RATE = "a rate to hold is not supported yet; limits: {max_rate: 500/s} in the suite is the most that is sent"
 _RAMP_UP = "users start over ramp_up: in the suite"
 _BODY = "the body is body:, json:, form: or body_file: in the suite"
 _SERVER = "the server is base_url: in the suite"
@@ -19,7 +19,7 @@ _FAILURES = "the result has samples of what failed"
 
 _ANSWERS = {
     "-e": "a variable is --var NAME=VALUE, an environment of the suite --env NAME",
-    "-q": "no progress and no summary is --quiet; the rate is rate: in the suite",
+    "-q": f"no progress and no summary is --quiet; {_RATE}",
     "-u": "the number of users is parallel_users: in the suite, credentials are auth: there",
     **dict.fromkeys(("-w", "-t", "--threads", "--workers", "--processes", "--cpus", "--worker"), _WORKERS),
     **dict.fromkeys(("--users", "--vus", "--connections", "--concurrency", "--clients"), _USERS),
@@ -27,7 +27,9 @@ _ANSWERS = {
     **dict.fromkeys(("--duration", "--run-time", "--time"), _DURATION),
     **dict.fromkeys(("-R", "--rate", "--rps", "--qps"), _RATE),
     **dict.fromkeys(("--ramp-up", "--rampup", "--spawn-rate"), _RAMP_UP),
-    **dict.fromkeys(("--stage", "--stages"), "the stages are stages: in the suite"),
+    **dict.fromkeys(
+        ("--stage", "--stages"), "stages are not supported yet; write a test for each in the suite"
+    ),
     **dict.fromkeys(("--body", "--data", "--body-file"), _BODY),
     **dict.fromkeys(("--host", "--url", "--base-url", "--target"), _SERVER),
     **dict.fromkeys(("-f", "--config", "--locustfile", "--file", "--suite"), _SUITE),
@@ -44,7 +46,7 @@ _ANSWERS = {
     "--script": "there are no scripts; a suite is a YAML file",
     "--targets": "the requests are the tests of the suite",
     "--timeout": "the timeout is timeout: in the suite",
-    "--user": "credentials are auth: in the suite",
+    "--user": "credentials are auth: in the suite, the number of users is parallel_users: there",
     "--latency": "percentiles are always told; leave it out",
     "--environment": "an environment of the suite is --env NAME",
     "--tags": "a tag is --tag NAME=VALUE",

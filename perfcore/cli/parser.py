@@ -8,6 +8,7 @@ twin (PERFCORE_ and the option's name) stands in for what was not.
 import argparse
 import difflib
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,6 +32,7 @@ from perfcore.cli.option_values import (
 from perfcore.errors import UsageError
 
 COMMANDS = ("run", "validate", "schema", "clean", "target")
+_TAKING_SUITES = ("run", "validate")
 # Variables of perfcore's that are no option's twin: one of its own tests.
 _OTHER_VARIABLES = frozenset({"PERFCORE_REQUIRE_DEBIAN"})
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
@@ -281,6 +283,7 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
     """Options with their environment twins filled in. Raises UsageError; SystemExit(0) after --help."""
     if not arguments:
         raise UsageError("which suite? perfcore SUITE.yaml; see perfcore --help")
+    arguments = _help_as_option(arguments)
     command = arguments[0]
     parser = build_parser()
     if command not in (*COMMANDS, "-h", "--help", "--version"):
@@ -332,13 +335,26 @@ def _answer_foreign_options(command: str, arguments: list[str]) -> None:
             raise UsageError(answer)
 
 
+def _help_as_option(arguments: list[str]) -> list[str]:
+    """`perfcore help` and `perfcore help run`, unless it is a suite of that name."""
+    if arguments[0] != "help" or os.path.exists("help"):
+        return arguments
+    return [*(word for word in arguments[1:2] if word in COMMANDS), "--help"]
+
+
 def _answer_wrong_command(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """`perfcore runn suite.yaml`: two words where the command knows one, and the first is no file."""
+    """Two words where the command knows one: `perfcore suite.yaml validate`, `perfcore runn suite.yaml`."""
     word = arguments[1]
-    if word.startswith("-") or "://" in word or os.path.exists(word) or len(arguments) < 3:
+    if word.startswith("-") or "://" in word or len(arguments) < 3:
         return
     surplus = parser.parse_known_args(arguments)[1]
-    if surplus and not surplus[0].startswith("-"):
+    is_file = os.path.exists(word)
+    if surplus and surplus[0] in COMMANDS and (is_file or word.endswith((".yaml", ".yml"))):
+        suite = (
+            f" {shlex.quote(word)}" if surplus[0] in _TAKING_SUITES and len(word) <= LONGEST_QUOTED else ""
+        )
+        raise UsageError(f"the command comes first: write perfcore {surplus[0]}{suite}")
+    if surplus and not surplus[0].startswith("-") and not is_file:
         close = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
         raise UsageError(f"{quoted(word)} is no command and no file; {hint}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from perfcore.cli.messages import output, tell
+from perfcore.cli.messages import output, tell, warn
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.plan import plan_run
 from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
@@ -31,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.only:
         suite = suite.select(options.only)
+    for warning in suite.warnings():
+        warn(f"{options.suite}: {warning}")
     color = not options.no_color and not os.environ.get("NO_COLOR")
     view = open_progress(sys.stderr, quiet=options.quiet, color=None if color else False)
     runner = TestRunner(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from perfcore.cli.messages import output, tell
+from perfcore.cli.messages import output, tell, warn
 from perfcore.engine.libcurl_features import lacks
 from perfcore.errors import ExitCode, SuiteError
 from perfcore.suite.config_loader import load_suite
@@ -17,6 +17,8 @@ def run(options: argparse.Namespace) -> int:
             tell(error)
             code = ExitCode.WRONG_SUITE
         else:
+            for warning in suite.warnings():
+                warn(f"{path}: {warning}")
             tests = len(suite.tests)
             with output() as stdout:
                 print(f"{path}: right, {tests} test{'s' if tests != 1 else ''}", file=stdout)

@@ -21,6 +21,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 
 # Longer is a slip of the unit, and would overflow the milliseconds of libcurl.
 _LONGEST_S = 366 * 86400.0
+_DURATION_FORMS = "30 (seconds), 30s, 500ms, 1m30s or 1h"
 # libcurl counts milliseconds, and takes 0 of them for no limit at all.
 _SHORTEST_TIMEOUT_S = 0.001
 _HIGHEST_COUNT = 10**12
@@ -82,9 +83,9 @@ def read_number(value: object, parse: Callable[[object], NumberT], message: str)
         raise ValueError(message) from None
 
 
-def read_duration(value: object) -> float:
-    """Seconds, 0 or more."""
-    message = f"{shown(value)} is not a duration; write 30 (seconds), 30s, 500ms, 1m30s or 1h"
+def read_duration(value: object, forms: str = _DURATION_FORMS) -> float:
+    """Seconds, 0 or more; `forms` is what a message says would be right."""
+    message = f"{shown(value)} is not a duration; write {forms}"
     seconds = read_number(value, parse_duration, message)
     if seconds > _LONGEST_S:
         raise ValueError(f"{shown(value)} is longer than a year")
@@ -224,9 +225,8 @@ def read_mapping(value: object, read: Callable[[object], Any]) -> dict[str, Any]
 def read_list(value: object, read: Callable[[object], Any]) -> tuple[Any, ...]:
     """A list whose entries are read by `read`; every wrong entry is told under its own number."""
     if not isinstance(value, list | tuple):
-        raise ValueError(
-            f"{shown(value)} is not a list; write [{shown(value)}]" if value else "is not a list"
-        )
+        form = "- value, a line each" if isinstance(value, Mapping) else f"[{shown(value)}]"
+        raise ValueError(f"{shown(value)} is not a list; write {form}" if value else "is not a list")
     found, result = [], []
     for index, entry in enumerate(value):
         try:

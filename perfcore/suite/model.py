@@ -23,8 +23,10 @@ class SuiteModel(BaseModel):
         frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
     )
 
-    # Documented keys that are refused with "not supported yet".
-    not_yet: ClassVar[frozenset[str]] = frozenset()
+    # Documented keys that are refused with "not supported yet", and what to use today (or "").
+    not_yet: ClassVar[Mapping[str, str]] = {}
+    # Keys of other tools in lower case, and what to write here.
+    foreign: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, /, **data: Any) -> None:
         found = list(self.combinations(data))
@@ -62,7 +64,10 @@ class SuiteModel(BaseModel):
     def unknown_key(cls, key: str) -> str:
         """What to say about a key that is none of these; a suggestion takes some fifty microseconds."""
         if key in cls.not_yet:
-            return f"{key!r} is not supported yet"
+            today = cls.not_yet[key]
+            return f"{key!r} is not supported yet" + (f"; {today}" if today else "")
+        if answer := cls.foreign.get(key.lower()):
+            return f"unknown key {shown(key)}; {answer}"
         hint = suggestion(key, cls.yaml_keys())
         if not hint and len(cls.yaml_keys()) <= _LISTED_KEYS:
             hint = f"; the keys here are {', '.join(cls.yaml_keys())}"

@@ -1,27 +1,39 @@
-"""Keys of the documented format that this version cannot carry out.
+"""Keys of the documented format that this version cannot carry out, and what does something like it today.
 
 They are refused by name instead of being ignored, so that a suite never measures something else than it says.
 A later version that brings one of them takes it out of here.
 """
 
-IN_SUITE = frozenset({"hooks", "setup", "teardown", "thresholds"})
+from collections.abc import Mapping
 
-IN_TEST = frozenset(
-    {
-        "arrival",
-        "data",
-        "extract",
-        "max_users",
-        "on_failure",
-        "probability",
-        "rate",
-        "stages",
-        "steps",
-        "thresholds",
-        "trace",
-        "until",
-        "warmup",
-    }
+_OPEN_MODEL = (
+    "think_time: and pacing: slow users down, limits: {max_rate: …} of the suite is the most that is sent"
 )
+_THRESHOLDS = "look at results.json after the run, or count slow answers as failed with expect: {max_time: …}"
+_STEPS = "write each request as a test of its own"
+_ONCE = "do it before perfcore is started, and hand on what it brings with --var NAME=VALUE"
+
+IN_SUITE: Mapping[str, str] = {
+    "hooks": "",
+    "setup": _ONCE,
+    "teardown": "do it after perfcore has ended",
+    "thresholds": _THRESHOLDS,
+}
+
+IN_TEST: Mapping[str, str] = {
+    "arrival": _OPEN_MODEL,
+    "data": "a body is json:, form: or body:; what differs is ${randint(1, 9)}, ${choice(a, b)} or ${user()}",
+    "extract": _ONCE,
+    "max_users": "parallel_users: is the number of users",
+    "on_failure": _STEPS,
+    "probability": _STEPS,
+    "rate": _OPEN_MODEL,
+    "stages": "write one test for each stage, with its own parallel_users: and duration:; ramp_up: starts users evenly",
+    "steps": _STEPS,
+    "thresholds": _THRESHOLDS,
+    "trace": "",
+    "until": "duration: ends the load",
+    "warmup": "put a short test of the same request before it",
+}
 
 AUTH_TYPES = frozenset({"oauth2"})

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from perfcore.suite import not_yet
+from perfcore.suite import foreign_keys, not_yet
 from perfcore.suite.authentication import AUTH_FORMS, AuthField, BasicAuth, BearerAuth
 from perfcore.suite.expectation import Expectation
 from perfcore.suite.field_types import (
@@ -79,7 +79,8 @@ class TestCase(SuiteModel):
     """One test. Keyword arguments are the keys of the suite file: `TestCase(name=…, endpoint=…, timeout="30s")`."""
 
     __test__ = False  # not for pytest
-    not_yet: ClassVar[frozenset[str]] = not_yet.IN_TEST
+    not_yet: ClassVar[Mapping[str, str]] = not_yet.IN_TEST
+    foreign: ClassVar[Mapping[str, str]] = foreign_keys.IN_TEST
 
     name: Annotated[Name, AfterValidator(_named_usably)] = Field(
         description="what the test is called in results"
@@ -214,6 +215,12 @@ class TestCase(SuiteModel):
             "unix_socket": self.unix_socket,
         }
         return {**data, "json": self.json_body} if self.has_json else data
+
+    @property
+    def has_body_by_oversight(self) -> bool:
+        """Whether it sends a body with GET only because no method was given."""
+        has_body = self.has_json or any(getattr(self, key) is not None for key in BODY_KEYS if key != "json")
+        return has_body and "method" not in self.model_fields_set
 
     @property
     def effective_iterations(self) -> int | None:

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, WithJsonSchema
 
 from perfcore.errors import UsageError
-from perfcore.suite import not_yet
+from perfcore.suite import foreign_keys, not_yet
 from perfcore.suite.features import Lacks, nothing_lacks
 from perfcore.suite.field_types import Name, Text, TextMap, read_list, read_text, read_word
 from perfcore.suite.limits import Limits, user_mistakes
-from perfcore.suite.mistakes import Mistake, ModelError, shown, suggestion
+from perfcore.suite.mistakes import Mistake, ModelError, listed, shown, suggestion
 from perfcore.suite.model import SuiteModel, nested
 from perfcore.suite.request_check import request_mistakes, variable_mistakes
 from perfcore.suite.secret_names import mask_url
@@ -68,6 +68,13 @@ def read_variables(value: object) -> dict[str, object]:
     return {str(name): entry for name, entry in value.items()}
 
 
+def _read_secrets(value: object) -> tuple[str, ...]:
+    if isinstance(value, Mapping) and value:
+        # Its keys alone: the values are the secrets.
+        raise ValueError(f"a mapping is not a list of names; write [{listed(map(str, value), most=5)}]")
+    return read_list(value, read_text)
+
+
 def _is_too_deep(value: object, room: int = _DEEPEST_VARIABLE) -> bool:
     """Whether it cannot be walked: a file cannot hold such a value, Python can."""
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -87,9 +94,7 @@ _NAMES_SCHEMA = {"type": "array", "items": {"type": "string"}}
 _MODE_SCHEMA = {"anyOf": [{"enum": ["sequential", "parallel"]}, {"type": "string", "pattern": r"\$\{"}]}
 
 Variables = Annotated[dict[str, Any], PlainValidator(read_variables), WithJsonSchema({"type": "object"})]
-Names = Annotated[
-    tuple[str, ...], PlainValidator(lambda value: read_list(value, read_text)), WithJsonSchema(_NAMES_SCHEMA)
-]
+Names = Annotated[tuple[str, ...], PlainValidator(_read_secrets), WithJsonSchema(_NAMES_SCHEMA)]
 Mode = Annotated[
     Literal["sequential", "parallel"],
     PlainValidator(read_word(("sequential", "parallel"))),
@@ -102,7 +107,8 @@ class TestSuite(SuiteModel):
     """Tests that are run together. Keyword arguments are the keys of the suite file."""
 
     __test__ = False  # not for pytest
-    not_yet: ClassVar[frozenset[str]] = not_yet.IN_SUITE
+    not_yet: ClassVar[Mapping[str, str]] = not_yet.IN_SUITE
+    foreign: ClassVar[Mapping[str, str]] = foreign_keys.IN_SUITE
 
     name: Name = Field(description="what the suite is called in results")
     description: Text = Field(default="", description="what the suite is for, what is expected of it")
@@ -128,6 +134,9 @@ class TestSuite(SuiteModel):
     def unknown_key(cls, key: str) -> str:
         if key in TestCase.yaml_keys():
             return f"{shown(key)} is a key of a test; write it there, or under defaults: for every test"
+        is_own = key in cls.not_yet or key.lower() in cls.foreign
+        if not is_own and (key in TestCase.not_yet or key.lower() in TestCase.foreign):
+            return f"{TestCase.unknown_key(key)}; keys of a test stand there, or under defaults:"
         return super().unknown_key(key)
 
     _scope: Scope = PrivateAttr()
@@ -182,6 +191,16 @@ class TestSuite(SuiteModel):
             raise UsageError(f"{missing}; the tests are {', '.join(case.name for case in self.tests)}")
         chosen = tuple(case for case in self.tests if case.name in wanted or case.key in wanted)
         return self.model_copy(update={"tests": chosen})
+
+    def warnings(self) -> list[str]:
+        """What is right and yet may not be what was meant, a line each."""
+        names = [case.name for case in self.tests if case.has_body_by_oversight]
+        if not names:
+            return []
+        tests = f"test{'s' if len(names) > 1 else ''} {listed(map(shown, names), most=5)}"
+        return [
+            f"{tests}: a body, and no method: it is sent with GET; write method: POST, or GET if that is meant"
+        ]
 
     def check(self, lacks: Lacks = nothing_lacks) -> None:
         """Raises SuiteError with every name that nothing supplies, wrong template, endpoint without a server,

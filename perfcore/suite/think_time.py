@@ -58,7 +58,7 @@ def read_think_time(value: object) -> ThinkTime:
         return value
     if not isinstance(value, dict):
         if isinstance(value, int | float | str) and not isinstance(value, bool):
-            return ThinkTime.fixed(read_duration(value))
+            return ThinkTime.fixed(read_duration(value, _FORMS))
         raise ValueError(f"{shown(value)} is not a think time; write {_FORMS}")
     if "mean" in value or "distribution" in value:
         return ThinkTime.exponential(make_model(_ExponentialForm, value).mean)

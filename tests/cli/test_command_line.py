@@ -160,6 +160,13 @@ def test_a_wrong_command_before_a_suite_is_answered_with_the_right_one(
     assert complaint(perfcore(*arguments)) == f"perfcore: {expected}"
 
 
+def test_help_is_a_word_as_well_unless_a_suite_has_that_name(tmp_path: Path) -> None:
+    assert perfcore("help", cwd=tmp_path).stdout == perfcore("--help").stdout
+    assert perfcore("help", "run", cwd=tmp_path).stdout == perfcore("run", "--help").stdout
+    (tmp_path / "help").write_text("")
+    assert complaint(perfcore("help", cwd=tmp_path), 104).startswith("help: is empty")
+
+
 def test_the_help_of_the_target_lists_its_routes() -> None:
     text = perfcore("target", "--help").stdout
     listed = re.findall(r"^  /([\w-]+).*  \S", text[text.index("\nroutes:\n") :], re.MULTILINE)

@@ -74,6 +74,21 @@ def test_one_wrong_suite_of_several_decides_the_exit_code_and_hides_none(folder:
     assert "nowhere.yaml: cannot be read" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["validate"], ["run", "--dry-run"]])
+def test_a_body_that_is_sent_with_get_for_want_of_a_method_is_warned_of(
+    command: list[str], folder: Path
+) -> None:
+    (folder / "body.yaml").write_text(RIGHT.replace("/${WHO}", "/\n      json: {a: 1}"))
+
+    done = perfcore(*command, "body.yaml", cwd=folder)
+
+    assert done.returncode == 0
+    assert done.stderr == (
+        "perfcore: body.yaml: test 'One': a body, and no method: it is sent with GET; "
+        "write method: POST, or GET if that is meant\n"
+    )
+
+
 def test_a_variable_that_nobody_gives_is_a_mistake(folder: Path) -> None:
     assert re.match(
         r"right\.yaml:8:\d+: .*WHO", complaint(perfcore("validate", "right.yaml", cwd=folder), 104)

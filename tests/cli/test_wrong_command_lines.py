@@ -198,7 +198,12 @@ def test_an_option_of_another_command_is_answered_with_its_command(
             (flag, "the duration is duration: in the suite")
             for flag in ("--duration", "--run-time", "-duration")
         ),
-        *((flag, "the rate is rate: in the suite") for flag in ("-R", "--rps", "-rate", "-q")),
+        *(
+            (flag, "limits: {max_rate: 500/s} in the suite is the most")
+            for flag in ("-R", "--rps", "-rate", "-q")
+        ),
+        ("--stages", "stages are not supported yet"),
+        ("--user", "credentials are auth: in the suite, the number of users is parallel_users: there"),
         *((flag, "users start over ramp_up: in the suite") for flag in ("--spawn-rate", "--ramp-up")),
         *((flag, "the suite is the argument itself") for flag in ("-f", "--locustfile", "--config")),
         *((flag, "the server is base_url: in the suite") for flag in ("--host", "--url")),
@@ -253,6 +258,10 @@ def test_an_option_of_another_tool_is_answered_by_name(flag: str, answer: str) -
         (["x" * 5000, "two.yaml"], "is no command and no file"),
         (["schema", "x" * 5000], "unrecognized arguments"),
         ([SUITE, *["--unknown"] * 500], "unrecognized arguments: --unknown"),
+        ([SUITE, "validate"], f"the command comes first: write perfcore validate {SUITE}"),
+        (["my suite.yml", "--quiet", "run"], "the command comes first: write perfcore run 'my suite.yml'"),
+        *(([SUITE, command], f"the command comes first: write perfcore {command}") for command in COMMANDS),
+        ([str(ROOT / "Makefile"), "validate"], "the command comes first: write perfcore validate /"),
         ([SUITE, "--help-me"], "unrecognized arguments: --help-me"),
     ],
 )

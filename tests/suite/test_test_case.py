@@ -110,6 +110,20 @@ def test_a_method_is_taken_in_any_case():
     assert case(method="post").method == "POST"
 
 
+@pytest.mark.parametrize(
+    ("keys", "is_oversight"),
+    [
+        ({"json": None}, True),
+        ({"body": ""}, True),
+        ({"form": {"a": "b"}, "method": "GET"}, False),
+        ({"body": "x", "method": "POST"}, False),
+        ({}, False),
+    ],
+)
+def test_a_body_without_a_method_may_be_an_oversight(keys, is_oversight):
+    assert case(**keys).has_body_by_oversight is is_oversight
+
+
 def test_scalars_become_the_text_that_yaml_has_for_them():
     assert case(headers={"X-A": 1, "X-B": True}).headers == {"X-A": "1", "X-B": "true"}
 
@@ -122,8 +136,12 @@ def test_scalars_become_the_text_that_yaml_has_for_them():
             "method: 'FETCH' is not one of GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS, TRACE",
         ),
         ({"iteratons": 3}, "iteratons: unknown key 'iteratons'; did you mean 'iterations'?"),
-        ({"steps": []}, "steps: 'steps' is not supported yet"),
-        ({"rate": "5/s"}, "rate: 'rate' is not supported yet"),
+        ({"steps": []}, "steps: 'steps' is not supported yet; write each request as a test of its own"),
+        (
+            {"rate": "5/s"},
+            "rate: 'rate' is not supported yet; think_time: and pacing: slow users down, limits: {max_ra",
+        ),
+        ({"trace": "w3c"}, "trace: 'trace' is not supported yet"),
         ({"timeout": 0}, "timeout: 0 is not a duration greater than 0, such as 30s or 500ms"),
         (
             {"timeout": "5 apples"},
@@ -151,6 +169,11 @@ def test_scalars_become_the_text_that_yaml_has_for_them():
             {"think_time": {"mean": 1, "distribution": "normal"}},
             "think_time.distribution: 'normal' is not one of expon",
         ),
+        (
+            {"think_time": "100-300ms"},
+            "think_time: '100-300ms' is not a duration; write 200ms, {min: 100ms, max: 300ms} or {mean: 200ms, ",
+        ),
+        ({"percentiles": {95: 1}}, "percentiles: a mapping is not a list; write - value, a line each"),
         ({"think_time": True}, "think_time: true is not a think time; write 200ms"),
         (
             {"auth": {"type": "oauth2"}},
