@@ -78,7 +78,7 @@ OWNERS = {
     "rich": Owner("rich", ("report/",), "everything that is drawn on a terminal"),
     "httptools": Owner(
         "httptools",
-        ("target/server.py", "engine/wire_reader.py"),
+        ("target/server.py", "engine/wire_reader.py", "engine/wire_plain_reader.py"),
         "parses what clients send to the target, and what servers answer on the wire path",
     ),
     "trustme": Owner("trustme", ("target/certificate.py",), "makes the target's certificate; an extra"),

@@ -13,6 +13,7 @@ SAMPLES_PER_KIND = 5
 BODY_KEPT = 2048
 # A user whose answers are kept is slower; who fails less often than this is left alone.
 ANSWERS_SOUGHT = 1000
+_NO_BODY_STATUSES = (204, 304)
 # libcurl cuts its error texts at 255 bytes (CURL_ERROR_SIZE), and it is the end that quotes.
 LIBCURL_TEXT = 200
 # Of what was sent so much is looked at for fields that are secret; an answer's sample is shorter still.
@@ -44,7 +45,7 @@ class FailureSampler:
             exchange.seeks = 0
             return
         was_answered = exchange.error > LAST_TRANSPORT_KIND
-        is_whole = bool(exchange.headers) or not was_answered
+        is_whole = not was_answered or exchange.seeks > 0 or _is_whole(exchange)
         if was_answered and (exchange.seeks or not is_whole):
             exchange.seeks = ANSWERS_SOUGHT
             self._transport.keep_next(exchange)
@@ -83,6 +84,13 @@ class FailureSampler:
             return f"{exchange.status} → {headers['location']}; only http and https are followed"
         broken = exchange.load.expectation.first_broken(exchange.status, headers, b"", 0.0)
         return broken[1] if broken else ""
+
+
+def _is_whole(exchange: Exchange) -> bool:
+    """Whether headers and body were handed back with an answer, as far as it shows."""
+    return bool(exchange.headers) and bool(
+        exchange.body or exchange.status in _NO_BODY_STATUSES or exchange.headers.get("content-length") == "0"
+    )
 
 
 def _secrets_of(exchange: Exchange, request: Request) -> Iterator[str]:

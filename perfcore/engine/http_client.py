@@ -24,7 +24,7 @@ from perfcore.engine.preconnection import report_all
 from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, sendable_place
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import curl_events
-from perfcore.engine.transfer_cycle import issued_ns, record_plain
+from perfcore.engine.transfer_cycle import began_ns, record_plain
 from perfcore.engine.transfer_users import TransferUsers
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.outcomes import CODE
@@ -47,6 +47,9 @@ class HttpClient(TransferUsers):
         self._touched: list[Shard] = []
         self._unhandled: list[tuple[int, int]] = []  # events that the last pass had no time for
         self._came_ns: dict[int, int] = {}  # when the answers that this pass has still to collect were whole
+        self._hops: list[
+            tuple[Exchange, Request]
+        ] = []  # of redirects, to be started once a batch has been collected
         self._early: list[Exchange] = []  # ended while they were started
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass
@@ -61,6 +64,11 @@ class HttpClient(TransferUsers):
 
     def start(self, exchange: Exchange, request: Request) -> None:
         """Send `request` now; `exchange.issued_ns` is stamped right before libcurl gets it."""
+        self._begin(exchange, request)
+        if self._hops:
+            self._start_hops()
+
+    def _begin(self, exchange: Exchange, request: Request) -> None:
         user = exchange.transport_state
         if user is None:
             self._start_first(exchange, request)
@@ -85,7 +93,7 @@ class HttpClient(TransferUsers):
     def _start_first(self, exchange: Exchange, request: Request) -> None:
         user = self._open(exchange, request)
         stood = user.fd if user.stood_at is not None else -1
-        self.start(exchange, request)
+        self._begin(exchange, request)
         if stood >= 0:
             report_all(stood)
 
@@ -112,16 +120,25 @@ class HttpClient(TransferUsers):
         events = self._unhandled or self._poller.wait(0 if completed else timeout_s)
         self._unhandled = []
         self._act_on(events)
-        for shard in self._touched[:]:
+        for shard in self._touched:
             if shard.running < shard.active:
                 self._collect(shard, completed)
         self._came_ns.clear()
         if _clock_ns() >= self._wake_ns:
             self._serve_timers(completed)
+        if self._hops:
+            self._start_hops()
         if self._early:
             # The next hop of a redirect that ended while it was started: its answer is handed over with it, now.
             completed += self._early
             self._early = []
+
+    def _start_hops(self) -> None:
+        """Send what redirects point to; not in mid-collection, since a socket may get the number of one just closed."""
+        while self._hops:
+            hops, self._hops = self._hops, []
+            for exchange, request in hops:
+                self._begin(exchange, request)
 
     def _act_on(self, events: list[tuple[int, int]]) -> None:
         """Let libcurl read what has come, and note when; what has ended is collected afterwards, all together."""
@@ -149,6 +166,7 @@ class HttpClient(TransferUsers):
         user = exchange.transport_state
         if user is not None and user.active:
             self._release(user)
+            user.shard.running -= 1
         elif exchange in self._early:
             self._early.remove(exchange)
 
@@ -219,12 +237,8 @@ class HttpClient(TransferUsers):
 
     def _collect(self, shard: Shard, completed: list[Exchange]) -> None:
         """Take what has ended; users of plain tests go on, all of a batch together."""
-        came_ns, exchange_of, remove, add = (
-            self._came_ns,
-            self._exchange_of,
-            shard.remove_handle,
-            shard.add_handle,
-        )
+        exchange_of, remove, add = self._exchange_of, shard.remove_handle, shard.add_handle
+        came_ns = self._came_ns
         waiting = 1
         while waiting:
             waiting, succeeded, failed = shard.info_read()
@@ -233,7 +247,7 @@ class HttpClient(TransferUsers):
             for handle in succeeded:
                 exchange = exchange_of[handle]
                 user: User = exchange.transport_state
-                done_ns = came_ns.get(user.fd, now_ns)
+                done_ns = came_ns.pop(user.fd, now_ns)
                 # First: a connection that is not kept is closed by it, and that is looked at below.
                 remove(handle)
                 cycle = user.cycle
@@ -243,23 +257,22 @@ class HttpClient(TransferUsers):
                     add(handle)
                     again.append(exchange)
                 else:
-                    exchange.issued_ns = issued_ns(exchange, user, done_ns)
+                    exchange.issued_ns = began_ns(exchange, user, done_ns)
                     self._take_answer(exchange, user, done_ns, completed)
             for handle, curl_code, message in failed:
                 exchange = exchange_of[handle]
                 user = exchange.transport_state
                 remove(handle)
                 self._take_failure(
-                    exchange, user, came_ns.get(user.fd, now_ns), curl_code, message, completed
+                    exchange, user, came_ns.pop(user.fd, now_ns), curl_code, message, completed
                 )
             if again:
-                began_ns = _clock_ns()
+                now_ns = _clock_ns()
                 for exchange in again:
-                    exchange.issued_ns = began_ns
+                    exchange.issued_ns = now_ns
                 shard.running = shard.act(TIMEOUT_SOCKET, 0)[1]
                 if shard.running < shard.active:
-                    waiting = 1
-                    came_ns.clear()
+                    waiting, came_ns = 1, {}  # what has ended by now was not waited for
 
     def _take_answer(self, exchange: Exchange, user: User, done_ns: int, completed: list[Exchange]) -> None:
         exchange.done_ns = done_ns
@@ -285,8 +298,6 @@ class HttpClient(TransferUsers):
         completed: list[Exchange],
     ) -> None:
         exchange.done_ns = done_ns
-        if user.cycle is not None:
-            exchange.issued_ns = issued_ns(exchange, user, done_ns)
         user.active = False
         user.shard.active -= 1
         self._figures.note_failure(exchange, user, curl_code, message)
@@ -321,7 +332,7 @@ class HttpClient(TransferUsers):
         if user.keeps:
             user.kept.take()
         left_s = settings.timeout_s - (exchange.done_ns - exchange.issued_ns) / 1e9
-        self.start(exchange, next_request(request, exchange.status, place, max(left_s, 0.001)))
+        self._hops.append((exchange, next_request(request, exchange.status, place, max(left_s, 0.001))))
         return True
 
     def _fail(self, exchange: Exchange, kind: str, text: str) -> None:

@@ -25,7 +25,7 @@ def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
     return None if user.takes_more or not request.settings.keepalive else cycle
 
 
-def issued_ns(exchange: Exchange, user: User, done_ns: int) -> int:
+def began_ns(exchange: Exchange, user: User, done_ns: int) -> int:
     """When libcurl began with a request of a batch, by its own clock: they go out one after the other."""
     taken_us: int = user.getinfo(_TOTAL_US)
     return max(exchange.issued_ns, done_ns - taken_us * 1000)

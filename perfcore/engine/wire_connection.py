@@ -111,10 +111,11 @@ class Connection:
             self.recv_into = self._socket.recv_into
 
     def _receive_all(self, buffer: memoryview) -> int:
-        """Over TLS: what has been decrypted already wakes nobody, so everything is read that there is, or fits.
+        """Over TLS: what OpenSSL has taken from the socket wakes nobody, so everything is read that there is, or fits.
 
-        To read until nothing is left costs a fifth of a small request. Not needed where one record was in the socket:
-        they differ in their overhead, if at all, by less than another one is long.
+        To read until nothing is left costs a fifth of a small request. Not done where one record was in the socket:
+        they differ in their overhead, if at all, by less than another one is long. One that arrives in the very moment
+        between looking and reading is left; whoever waits for more of an answer has to read again.
         """
         ioctl(self.fd, _FIONREAD, _arrived)
         arrived = _arrived[0]

@@ -157,11 +157,11 @@ class WireExchanges(WireUsers):
             self._complete(user, now_ns, completed)
         elif user.connection is not None and user.connection.has_ended:
             self._take_end(user, now_ns, completed)
-        elif size == len(self._buffer) and user.connection is not None and user.connection.is_tls:
+        elif user.connection is not None and user.connection.is_tls:
             self._unread.append(user)
 
     def _read_on(self, completed: list[Exchange]) -> None:
-        """One more piece for each whose piece filled the buffer: what has been decrypted already wakes nobody."""
+        """One more piece for each whose answer is not whole: what OpenSSL has taken from the socket wakes nobody."""
         users, self._unread = self._unread, []
         for user in users:
             if not user.under_way or user.recv_into is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from perfcore.suite.bounded_match import SearchTooLongError, is_found
+from perfcore.suite.bounded_match import SearchTooLongError, is_found, prepare
 from perfcore.suite.expectation import Expectation
 from perfcore.suite.json_conditions import MEETS, PLAIN_KINDS, JsonCheck, same_json
 
@@ -32,6 +32,8 @@ def quick_judge(expectation: Expectation) -> Judge:
     if expectation.body_contains is not None:
         contained = expectation.body_contains.encode("utf-8", "replace")
     pattern = expectation.body_matches
+    if pattern is not None:
+        prepare(pattern)
     is_right_json = _body_judge([_json_judge(check) for check in expectation.json_conditions])
     longest_s = expectation.max_time_s
 
@@ -101,6 +103,8 @@ def _json_judge(check: JsonCheck) -> Callable[[Any], bool]:
     if list(asked) == ["equals"] and type(asked["equals"]) in PLAIN_KINDS:
         return _equality(find, asked["equals"])
     conditions = [(MEETS[name], operand) for name, operand in asked.items()]
+    if "matches" in asked:
+        prepare(asked["matches"])
 
     def is_met(document: Any) -> bool:
         value = find(document)

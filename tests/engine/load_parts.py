@@ -2,8 +2,8 @@
 
 import random
 
-from perfcore.engine.cycle import Budget as IterationBudget
 from perfcore.engine.case_load import CaseLoad, RequestSource
+from perfcore.engine.cycle import Budget as IterationBudget
 from perfcore.engine.pacing import pacer_for
 from perfcore.suite.test_case import TestCase
 

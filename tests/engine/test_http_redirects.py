@@ -9,7 +9,18 @@ import threading
 
 import pytest
 
-from engine.http_harness import OK, both_engines, request, send, serving, transfers_only, user
+from engine.http_harness import (
+    OK,
+    Connection,
+    both_engines,
+    open_client,
+    request,
+    send,
+    send_all,
+    serving,
+    transfers_only,
+    user,
+)
 from engine.http_site import Site, answer, outcome, site
 from perfcore.metrics.samples import CONNECTED
 
@@ -160,6 +171,27 @@ def test_an_answer_that_was_followed_is_not_kept() -> None:
         exchange = send(client, user(), sent)
         assert exchange.body == b"found"
         assert "location" not in exchange.headers
+
+
+@transfers_only("redirects are followed by libcurl transfers")
+def test_a_hop_is_timed_by_its_own_instants_though_its_socket_has_the_number_of_the_last_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    moved = answer(302, b"", Location=nowhere, Connection="close")
+
+    def serve(connection: Connection) -> None:
+        if connection.read_request() is not None:
+            connection.send(moved)
+
+    with serving(serve) as server, open_client("transfer") as client:
+        users = [user(number) for number in range(1, 11)]
+        for _ in range(20):
+            for exchange in send_all(client, users, request(server.url, follow_redirects=True)):
+                assert outcome(exchange) == ("refused", 0)
+                assert exchange.issued_ns <= exchange.done_ns
+                assert (
+                    exchange.connect_us + exchange.ttfb_us <= (exchange.done_ns - exchange.issued_ns) / 1000
+                )
 
 
 @transfers_only("redirects are followed by libcurl transfers")

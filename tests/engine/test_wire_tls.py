@@ -4,10 +4,12 @@ import itertools
 import os
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
 import trustme
+from waiting import WAIT_S
 
 from engine.http_harness import (
     OK,
@@ -23,6 +25,7 @@ from engine.http_harness import (
     wire_only,
 )
 from engine.http_harness import authority as make_authority
+from perfcore.engine import wire_connection
 from perfcore.engine.wire_users import BUFFER_BYTES
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.samples import CONNECTED
@@ -68,7 +71,7 @@ def test_answers_of_any_size_arrive_whole(tls: Authority, size: int, at_once: bo
 
     with serving(serve, context) as server, open_client() as client:
         exchange, sent = user(), request(server.url, tls_ca=ca, keep_body=True)
-        for turn in range(3):
+        for turn in range(3):  # noqa: B007 - read above
             send(client, exchange, sent)
             assert (exchange.error, exchange.body == body) == (0, True)
             assert exchange.received_bytes == len(answer(body))
@@ -196,6 +199,44 @@ def test_a_second_answer_in_a_record_of_its_own_is_nobodys(tls: Authority, in_on
             send(client, exchange, request(server.url, "POST", body=b"", tls_ca=ca, keep_body=True))
             assert (exchange.error, exchange.body, exchange.attempts) == (0, b"%d" % turn, 1)
         assert len(server.connections) == 5
+
+
+@wire_only("libcurl reads its own sockets")
+def test_a_record_that_arrives_between_looking_and_reading_is_read(
+    tls: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, ca = tls
+    looks, is_sent = threading.Event(), threading.Event()
+
+    def serve(connection: Connection) -> None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for n in itertools.count():
+            if connection.read_request() is None:
+                return
+            if n < 2:
+                connection.send(OK)
+                continue
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+            assert looks.wait(WAIT_S)
+            connection.send(b"0\r\n\r\n")
+            is_sent.set()
+
+    look = wire_connection.ioctl
+    turn = 0
+
+    def look_slowly(*arguments: object) -> int:
+        found: int = look(*arguments)  # type: ignore[call-overload]
+        if turn == 2:
+            looks.set()
+            assert is_sent.wait(WAIT_S)
+        return found
+
+    with serving(serve, context) as server, open_client() as client:
+        exchange = user()
+        monkeypatch.setattr(wire_connection, "ioctl", look_slowly)
+        for turn in range(3):
+            send(client, exchange, request(server.url, tls_ca=ca, timeout_s=5.0))
+            assert (exchange.error, exchange.status) == (0, 200)
 
 
 @pytest.mark.parametrize("has_one", [True, False])

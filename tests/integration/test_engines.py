@@ -94,6 +94,29 @@ def test_each_test_of_a_suite_has_the_engine_that_it_needs(tmp_path, target, mod
         assert int((rows["case"] == number).sum()) == test["total_requests"]
 
 
+def test_each_row_adds_up_where_hops_of_redirects_go_out_among_plain_requests(tmp_path, target):
+    """Sockets are closed and opened in the middle of a batch, and their numbers come again."""
+    tests = [
+        "name: plain, endpoint: /bytes/9, parallel_users: 30, duration: 1s, ramp_up: 0s",
+        "name: closing, endpoint: /bytes/9, parallel_users: 10, duration: 1s, ramp_up: 0s, keepalive: false",
+        "name: followed, endpoint: /redirect/1, parallel_users: 30, duration: 1s, ramp_up: 0s,"
+        " follow_redirects: true",
+    ]
+    done = run(
+        tmp_path,
+        suite_of(target.url, *tests, mode="parallel"),
+        *("--procs", "1", "--engine", "transfer", "--samples"),
+    )
+    assert done.code == 0, done.stderr
+    rows = done.samples()
+    assert len(rows) > 1000
+    assert (rows["due_ns"] <= rows["issued_ns"]).all()
+    assert (rows["issued_ns"] <= rows["done_ns"]).all()
+    service_us = (rows["done_ns"] - rows["issued_ns"]) // 1000
+    phases_us = rows["dns_us"].astype(int) + rows["connect_us"] + rows["tls_us"] + rows["ttfb_us"]
+    assert (phases_us <= service_us + 5).all()
+
+
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("engine", ["wire", "transfer"])
 @pytest.mark.parametrize(
