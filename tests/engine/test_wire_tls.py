@@ -71,7 +71,7 @@ def test_answers_of_any_size_arrive_whole(tls: Authority, size: int, at_once: bo
 
     with serving(serve, context) as server, open_client() as client:
         exchange, sent = user(), request(server.url, tls_ca=ca, keep_body=True)
-        for turn in range(3):  # noqa: B007 - read above
+        for turn in range(3):
             send(client, exchange, sent)
             assert (exchange.error, exchange.body == body) == (0, True)
             assert exchange.received_bytes == len(answer(body))
@@ -234,7 +234,7 @@ def test_a_record_that_arrives_between_looking_and_reading_is_read(
     with serving(serve, context) as server, open_client() as client:
         exchange = user()
         monkeypatch.setattr(wire_connection, "ioctl", look_slowly)
-        for turn in range(3):
+        for turn in range(3):  # noqa: B007 - read above
             send(client, exchange, request(server.url, tls_ca=ca, timeout_s=5.0))
             assert (exchange.error, exchange.status) == (0, 200)
 
