@@ -8,7 +8,7 @@ import pycurl
 from perfcore.engine.curl_handle import User
 from perfcore.engine.cycle import Cycle
 from perfcore.engine.transport import Exchange, Request
-from perfcore.metrics.samples import plain_rest
+from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row, plain_rest
 
 _RESPONSE_CODE = pycurl.RESPONSE_CODE
 _FIRST_BYTE_US = pycurl.STARTTRANSFER_TIME_T
@@ -54,7 +54,11 @@ def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> 
         )
     due_ns = exchange.due_ns
     issued_ns = done_ns - getinfo(_TOTAL_US) * 1000
-    cycle.recorder.write_plain(
+    recorder = cycle.recorder
+    offset, sequence = recorder.offset, recorder.sequence
+    pack_plain_row(
+        recorder.row_bytes,
+        offset,
         due_ns,
         issued_ns if issued_ns > due_ns else due_ns,
         done_ns,
@@ -62,7 +66,12 @@ def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> 
         getinfo(_FIRST_BYTE_US),
         status,
         user.rest,
+        sequence,
     )
+    recorder.offset = offset = offset + ROW_BYTES
+    recorder.sequence = sequence = (sequence + 1) & SEQUENCE_MASK
+    if offset == recorder.end:
+        recorder.go_on(offset, sequence)
     user.address.requests += 1
     exchange.iteration += 1
     exchange.due_ns = done_ns

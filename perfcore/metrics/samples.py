@@ -166,35 +166,6 @@ class SampleWriter:
                 offset, end = self.offset, self.end
         self.offset, self.sequence = offset, sequence
 
-    def write_plain(
-        self,
-        due_ns: int,
-        issued_ns: int,
-        done_ns: int,
-        received_bytes: int,
-        ttfb_us: int,
-        status: int,
-        rest: bytes,
-    ) -> None:
-        """Append the row of a plain request; see `pack_plain_row`."""
-        offset = self.offset
-        pack_plain_row(
-            self.row_bytes,
-            offset,
-            due_ns,
-            issued_ns,
-            done_ns,
-            received_bytes,
-            ttfb_us,
-            status,
-            rest,
-            self.sequence,
-        )
-        self.offset = offset = offset + ROW_BYTES
-        self.sequence = (self.sequence + 1) & SEQUENCE_MASK
-        if offset == self.end:
-            self._next_block()
-
     def hand_over(self) -> None:
         """Give the supervisor what was written so far, if there is a free block to go on with."""
         self._publish()
