@@ -22,7 +22,9 @@ from perfcore.engine.transfer_cycle import cycle_for
 from perfcore.engine.transfer_figures import TransferFigures, address_name
 from perfcore.engine.transport import Exchange, Request
 
+# A request costs more the more users a CurlMulti has, and a pass the more of them there are: a few users stay together.
 USERS_PER_SHARD = 40
+_USERS_OF_FIRST = 64
 
 
 class TransferUsers:
@@ -84,10 +86,9 @@ class TransferUsers:
 
     def _new_user(self, number: int, request: Request) -> User:
         shard = self._shards[-1] if self._shards else self._new_shard()
-        if shard.users >= USERS_PER_SHARD:
+        if not self._has_room(shard):
             # Users who could not connect beforehand have left room in others.
-            roomy = (one for one in self._shards if one.users < USERS_PER_SHARD)
-            shard = next(roomy, None) or self._new_shard()
+            shard = next(filter(self._has_room, self._shards), None) or self._new_shard()
         shard.users += 1
         user = User(shard, number, self._callbacks)
         select = request.settings.dns_select
@@ -95,6 +96,9 @@ class TransferUsers:
             user.addresses = AddressChoice(select, self._names, number)
             user.takes_more = True
         return user
+
+    def _has_room(self, shard: Shard) -> bool:
+        return shard.users < (_USERS_OF_FIRST if shard is self._shards[0] else USERS_PER_SHARD)
 
     def _user_to_connect(self, number: int, request: Request) -> User:
         user = self._new_user(number, request)
@@ -141,7 +145,7 @@ class TransferUsers:
     def _new_shard(self) -> Shard:
         shard = Shard()
         shard.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch.callback(shard))
-        shard.multi.setopt(pycurl.M_MAXCONNECTS, USERS_PER_SHARD * 4)
+        shard.multi.setopt(pycurl.M_MAXCONNECTS, _USERS_OF_FIRST * 4)
         shard.multi.setopt(pycurl.M_PIPELINING, self._multiplexing)
         self._shards.append(shard)
         return shard
