@@ -73,7 +73,7 @@ class Connection:
         self.handle = handle
         self.shard = shard
         self.settings = settings
-        self._receive: Callable[[Any], int] = handle.recv_into
+        self._receive: Callable[[Any], int] | None = None  # libcurl's, over TLS
         self._socket: socket.socket | None = None
         self._overhead = -1  # bytes by which a TLS record is longer than what it carries
         self.fd = -1  # as long as it does not stand
@@ -85,7 +85,7 @@ class Connection:
         self.error = 0  # an outcome's code, when it could not be made
         self.error_text = ""
         self.send: Callable[[Any], int] = handle.send
-        self.recv_into = self._receive
+        self.recv_into: Callable[[Any], int] = handle.recv_into
 
     def stand(self, is_tls: bool) -> None:
         """libcurl has made it."""
@@ -102,7 +102,7 @@ class Connection:
             f"unix:{path}" if path else bytes(getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
         )
         if is_tls:
-            self.recv_into = self._receive_all
+            self._receive, self.recv_into = self.recv_into, self._receive_all
         else:
             # libcurl's own send and recv cost twice as much, and do nothing else where there is no TLS. The family is
             # of no matter here; that it is given saves asking the kernel.
@@ -117,6 +117,7 @@ class Connection:
         they differ in their overhead, if at all, by less than another one is long. One that arrives in the very moment
         between looking and reading is left; whoever waits for more of an answer has to read again.
         """
+        assert self._receive is not None
         ioctl(self.fd, _FIONREAD, _arrived)
         arrived = _arrived[0]
         size = self._receive(buffer)
@@ -126,6 +127,7 @@ class Connection:
 
     def _receive_rest(self, buffer: memoryview, first: int, arrived: int) -> int:
         receive = self._receive
+        assert receive is not None
         size = part = first
         try:
             while part and size < len(buffer):
