@@ -47,9 +47,7 @@ class HttpClient(TransferUsers):
         self._touched: list[Shard] = []
         self._unhandled: list[tuple[int, int]] = []  # events that the last pass had no time for
         self._came_ns: dict[int, int] = {}  # when the answers that this pass has still to collect were whole
-        self._hops: list[
-            tuple[Exchange, Request]
-        ] = []  # of redirects, to be started once a batch has been collected
+        self._hops: list[tuple[Exchange, Request]] = []  # of redirects, for when a batch is collected
         self._early: list[Exchange] = []  # ended while they were started
         self._kept: list[Exchange] = []  # with an answer that will be handed back with them
         self._judged: list[Exchange] = []  # with one that was, in the last pass

@@ -6,7 +6,7 @@ A later version that brings one of them takes it out of here.
 
 from collections.abc import Mapping
 
-_OPEN_MODEL = (
+OPEN_MODEL = (
     "think_time: and pacing: slow users down, limits: {max_rate: …} of the suite is the most that is sent"
 )
 _THRESHOLDS = "look at results.json after the run, or count slow answers as failed with expect: {max_time: …}"
@@ -21,13 +21,13 @@ IN_SUITE: Mapping[str, str] = {
 }
 
 IN_TEST: Mapping[str, str] = {
-    "arrival": _OPEN_MODEL,
+    "arrival": OPEN_MODEL,
     "data": "a body is json:, form: or body:; what differs is ${randint(1, 9)}, ${choice(a, b)} or ${user()}",
     "extract": _ONCE,
     "max_users": "parallel_users: is the number of users",
     "on_failure": _STEPS,
     "probability": _STEPS,
-    "rate": _OPEN_MODEL,
+    "rate": OPEN_MODEL,
     "stages": "write one test for each stage, with its own parallel_users: and duration:; ramp_up: starts users evenly",
     "steps": _STEPS,
     "thresholds": _THRESHOLDS,

@@ -73,6 +73,12 @@ def needs_transfers(keys: Mapping[str, Any]) -> bool:
     )
 
 
+def assert_each_has_its_engine(test: Mapping[str, Any], transferred: Mapping[str, Any], kind: Kind) -> None:
+    """A kind's result where the engine was chosen for it, and where transfers were asked for."""
+    assert_says_who_carried_it(test, "transfer" if needs_transfers(kind.keys) else "wire")
+    assert_says_who_carried_it(transferred, "transfer")
+
+
 def assert_says_who_carried_it(test: Mapping[str, Any], engine: str) -> None:
     """`engine` is what the result has to name; only the wire path recognises answers, where there are any."""
     assert test["engine"] == engine

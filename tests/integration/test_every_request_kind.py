@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 import pytest
-from integration.engine_facts import assert_says_who_carried_it, facts_of, needs_transfers
+from integration.engine_facts import assert_each_has_its_engine, facts_of
 from integration.forward_proxy import ForwardProxy, forward_proxy
 from integration.request_kinds import KINDS, LARGE, LINES
 from integration.runs import ROOT, Run, assert_numbers_add_up, both_engines, one_test, run
@@ -121,8 +121,7 @@ def test_both_engines_tell_the_same_of_a_kind_and_each_test_has_its_own(
     judged_of: dict[str, Judged], kind: Kind
 ) -> None:
     test, transferred = (judged_of[engine].results[kind.name] for engine in ENGINES)
-    assert_says_who_carried_it(test, "transfer" if needs_transfers(kind.keys) else "wire")
-    assert_says_who_carried_it(transferred, "transfer")
+    assert_each_has_its_engine(test, transferred, kind)
     assert facts_of(test, kind) == facts_of(transferred, kind)
 
 

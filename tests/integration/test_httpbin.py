@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from httpbin_process import running_httpbin
-from integration.engine_facts import assert_says_who_carried_it, facts_of, needs_transfers
+from integration.engine_facts import assert_each_has_its_engine, facts_of
 from integration.httpbin_kinds import BINARY, KINDS, LINES
 from integration.runs import Run, run
 from integration.suite_kinds import Kind, assert_is_as_told, results_by_name, suite
@@ -65,8 +65,7 @@ def test_both_engines_tell_the_same_of_a_kind_and_each_test_has_its_own(
     judged_of: dict[str, Judged], kind: Kind
 ) -> None:
     test, transferred = (judged_of[engine].results[kind.name] for engine in ENGINES)
-    assert_says_who_carried_it(test, "transfer" if needs_transfers(kind.keys) else "wire")
-    assert_says_who_carried_it(transferred, "transfer")
+    assert_each_has_its_engine(test, transferred, kind)
     facts, others = facts_of(test, kind), facts_of(transferred, kind)
     if kind.name in VARYING:
         for told in (facts, others):
