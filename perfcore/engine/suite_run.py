@@ -122,7 +122,7 @@ class SuiteRun:
             job,
             sampler,
             on_progress=self._on_progress,
-            yields_to_workers=order.own_process,
+            owns_process=order.own_process,
             sample_file=self._samples.supervisor_file if self._samples else None,
             start=order.start,
             limits=suite.limits,

@@ -4,6 +4,7 @@ It has one thread. Ten times a second it drains the rings and looks for messages
 and a worker never waits for it.
 """
 
+import gc
 import logging
 import os
 import time
@@ -40,8 +41,22 @@ START_IN_NS = 30_000_000
 STUCK_AFTER_S = 10.0
 
 
+# When Python looks for garbage by itself; a start may have told it to wait.
+_GARBAGE_THRESHOLDS = 700, 10, 10
+
+
 def now() -> Instant:
     return Instant(time.monotonic_ns(), time.time_ns())
+
+
+def settle_for_the_run() -> None:
+    """Let the workers go first, and leave garbage for no longer than usual: a run of ten minutes piles up megabytes.
+
+    For a process of perfcore's own. What the start made is looked at no more.
+    """
+    os.nice(SUPERVISOR_NICENESS)
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
 
 
 class Supervisor:
@@ -56,7 +71,7 @@ class Supervisor:
         sample_file: SampleFile | None,
         start: Instant,
         limits: Limits | None = None,
-        yields_to_workers: bool = False,
+        owns_process: bool = False,
     ) -> None:
         self._job = job
         self._plan = job.plan
@@ -64,7 +79,7 @@ class Supervisor:
         self._on_progress = on_progress
         self._sample_file = sample_file
         self._limits = LimitWatch(limits)
-        self._yields_to_workers = yields_to_workers
+        self._owns_process = owns_process
         self.collector = MetricsCollector(len(self._plan.cases))
         self.notes = RunNotes(start=start, tests=[TestNotes() for _ in self._plan.cases])
         self._states: list[TestState] = ["waiting"] * len(self._plan.cases)
@@ -112,8 +127,8 @@ class Supervisor:
     def run(self) -> None:
         """All phases; afterwards `collector` and `notes` hold what there is to know."""
         with self._workers() as group:
-            if self._yields_to_workers:
-                os.nice(SUPERVISOR_NICENESS)  # after the fork: the workers go first
+            if self._owns_process:
+                settle_for_the_run()  # after the fork
             self._sampler.watch(group.pids)
             for phase in self._plan.phases:
                 self._check_duration()

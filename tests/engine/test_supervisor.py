@@ -1,6 +1,8 @@
 """The supervisor's decisions, with a group of workers that only a test talks for."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -222,3 +224,24 @@ def test_no_test_begins_when_the_time_of_the_run_is_over(monkeypatch: pytest.Mon
     monkeypatch.setattr(module.time, "monotonic_ns", lambda: after_ns)
     supervisor._check_duration()
     assert supervisor._is_stopping
+
+
+def test_garbage_of_a_run_does_not_pile_up() -> None:
+    """In a process of its own: niceness cannot be taken back."""
+    program = """
+import gc, os, weakref
+from perfcore.engine.supervisor import SUPERVISOR_NICENESS, settle_for_the_run
+
+class Knot:
+    def __init__(self):
+        self.itself = self
+
+gc.set_threshold(100_000)  # as for a start
+settle_for_the_run()
+knots = [weakref.ref(Knot()) for _ in range(10_000)]
+left = sum(knot() is not None for knot in knots)
+assert left < 1_000, left
+assert os.nice(0) >= SUPERVISOR_NICENESS
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
