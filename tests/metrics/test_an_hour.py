@@ -1,6 +1,9 @@
 """An hour of figures, on a clock that is only counted: what the supervisor holds does not grow with it."""
 
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -47,3 +50,31 @@ def test_an_hour_of_figures_takes_no_more_memory_than_its_first_minutes(monkeypa
     assert sum(test.counter("requests") for test in collector.tests) + interrupted == 60 * BLOCK_ROWS
     assert np.concatenate([test.timeline.column("users") for test in collector.tests]).max() == 7
     assert sampler.document()["cpu_percent"] == {"avg": 12.5, "max": 12.5}
+
+
+def test_blocks_of_any_number_of_rows_leave_no_megabytes_with_numpy():
+    """In a process of its own, by its resident pages: what numpy keeps of freed arrays nobody else counts."""
+    program = """
+import random
+from metrics.rows import START_NS, random_rows
+from perfcore.metrics.metrics_collector import MetricsCollector
+
+def resident_bytes():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+collector, lengths = MetricsCollector(1), random.Random(1)
+collector.tests[0].begin(START_NS, None)
+rows = random_rows(1, 1024, tests=1)
+rows["error"] = 0
+for length in range(200):  # every page of the figures that these rows reach
+    collector.fold(rows)
+before = resident_bytes()
+for _ in range(8000):
+    collector.fold(rows[: lengths.randrange(1, 1024)])
+print(resident_bytes() - before)
+"""
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=root)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) < 1_500_000
