@@ -230,8 +230,9 @@ class WireExchanges(WireUsers):
         if user.jar is not None:
             self._store_cookies(user, reader)
         load = exchange.load
-        if not user.keeps and load is not None and not load.accepted[reader.status]:
-            user.keeps = self._takes_sample(user)
+        if not user.keeps and load is not None:
+            # Of a test that looks at more than the status only the loop knows whether it is a failure.
+            user.keeps = load.judges_more or (not load.accepted[reader.status] and self._takes_sample(user))
         if user.keeps or settings.keep_body or settings.keep_headers:
             self._keep(user, reader)
         is_followed = reader.is_followed(has_body=not user.sends_head)

@@ -146,6 +146,22 @@ def test_failures_among_successes_come_with_what_was_answered(tmp_path, target, 
         assert '"status": 503' in sample["body"] or '"status":503' in sample["body"]
 
 
+def test_of_a_request_that_was_tried_again_the_last_answer_is_the_sample(tmp_path, target):
+    """Its first answer is kept unasked; the one that counts is kept since only the loop knows what is right."""
+    test = {
+        "name": "again",
+        "endpoint": "/status/503",
+        "expect": {"status": 503, "json": {"$.status": "ok"}},
+        "retries": 1,
+        "retry_backoff": "1ms",
+        "retry_on": [503],
+    }
+    done = run(tmp_path, suite_of(target.url, json.dumps(test)[1:-1]), "--procs", "1", "--engine", "wire")
+    ((sample,),) = (failure["samples"] for failure in results_by_name(done)["again"]["failures"])
+    assert sample["headers"]["content-type"] == "application/json"
+    assert "503" in sample["body"]
+
+
 def test_a_wish_for_the_wire_that_cannot_be_met_is_one_line_and_sends_nothing(tmp_path, target):
     done = run(tmp_path, suite_of(target.url, *MIXED), "--engine", "wire")
     assert (done.code, done.stdout) == (2, "")
