@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in chosen if name not in names]:
         print(f"no such scenario: {', '.join(unknown)}; there are {', '.join(names)}", file=sys.stderr)
         return 2
+    if unknown := [name for name in options.only or () if name not in TOOLS]:
+        print(f"no such tool: {', '.join(unknown)}; there are {', '.join(TOOLS)}", file=sys.stderr)
+        return 2
     if options.quick:
         options.pairs, options.other_runs, options.seconds = 2, 1, min(options.seconds, 3.0)
     plan = Plan(options.pairs, options.other_runs, options.seconds, frozenset(options.only or ()))
@@ -88,7 +91,8 @@ def _measure(chosen: list[str], plan: Plan, cores: Cores) -> None:
                 scenario = SCENARIOS[name]
                 entries = run_scenario(scenario, plan, cores, _tell)
                 document, lines = document_of(scenario, entries), _told_of(scenario, entries)
-                drawn.append((scenario, rows_of(scenario, entries)))
+                if rows := rows_of(scenario, entries):
+                    drawn.append((scenario, rows))
                 print(table_text(scenario, entries, starts), flush=True)
         except RuntimeError as error:
             told.append(f"- {name}: not measured: {error}")
