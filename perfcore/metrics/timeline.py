@@ -7,6 +7,8 @@ different resolution still add exactly.
 A slice holds a coarse histogram (32 sub-buckets an octave, 3.1 % wide), whose index is the fine one's shifted.
 """
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -151,6 +153,30 @@ class Timeline:
             _coarse_quantile_ms(self._slices[at, _SLICE_HEADER:], percent, int(self._slices[at, _MAX_NS]))
             for at in range(self.used_slices())
         ]
+
+    def parts(self, most: int) -> int:
+        """Into how many parts of equal time the used slices are cut: as many as there are, `most` at most."""
+        used = self.used_slices()
+        return used // -(-used // most) if used else 0
+
+    def exceedances(self, quantile: Fraction, most: int) -> tuple[Integers, Integers]:
+        """By equal parts of the time: samples, and those beyond the quantile of all; both of shape (parts,).
+
+        Beyond the edge of a bucket that lies nearest to it, at most 3.1 % of its value away where samples lie dense.
+        """
+        parts = self.parts(most)
+        if not parts:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        used = self.used_slices()
+        begins = np.arange(parts) * (used // parts)
+        counts = np.add.reduceat(self._slices[:used, _SLICE_HEADER:], begins, axis=0)
+        below = np.cumsum(counts.sum(axis=0))
+        edge = int(np.abs(below - float(quantile) * below[-1]).argmin())
+        if below[edge] == below[-1] and edge:
+            # Nothing lies beyond it: the highest edge that has something.
+            edge = max(int(np.searchsorted(below, below[-1])) - 1, 0)
+        samples: Integers = counts.sum(axis=1)
+        return samples, samples - counts[:, : edge + 1].sum(axis=1)
 
     def recent(self, since_start_ns: int, span_ns: int) -> "RecentFigures":
         """Figures over the slices of the last `span_ns` before an instant, for a progress line."""
