@@ -8,7 +8,14 @@ import argparse
 import subprocess
 import sys
 
-BENCHES = ("bench.recording", "bench.memory", "bench.scaling", "bench.speed", "bench.profile")
+BENCHES = (
+    "bench.recording",
+    "bench.memory",
+    "bench.scaling",
+    "bench.speed",
+    "bench.schedule",
+    "bench.profile",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -97,6 +97,11 @@ def parse_rate(value: object) -> float:
     return amount / _RATE_SECONDS[match.group(2)]
 
 
+def exact_rate(per_s: float) -> str:
+    """A rate as somebody asked for it: `500/s`, `0.1/s`, `12,500/s`."""
+    return f"{per_s:,.10g}/s"
+
+
 def format_duration(seconds: float) -> str:
     """The shortest honest form: `250ms`, `30s`, `1m30s`, `2h`."""
     if seconds == 0:

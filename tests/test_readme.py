@@ -72,6 +72,8 @@ def test_the_suite_is_right() -> None:
 @pytest.mark.parametrize("part", PARTS_OF_A_TEST)
 def test_what_a_test_may_have_instead_of_iterations_is_right(part: str) -> None:
     suite = SUITE.replace("      iterations: 100\n", part)
+    if {"rate", "stages"} & yaml.safe_load(part).keys():
+        suite = suite.replace("      parallel_users: 10\n", "")
     load_suite("-", stdin=suite.encode(), environ={"TOKEN": "x"})
 
 
@@ -90,7 +92,7 @@ def test_what_a_request_may_be_is_right_key_by_key(key: str, tmp_path: Path) -> 
 
 
 def test_the_keys_of_a_request_that_have_no_other_place_are_in_the_readme() -> None:
-    elsewhere = yaml.safe_load(f"{PARTS_OF_A_TEST[0]}{PARTS_OF_A_TEST[1]}").keys() | {
+    elsewhere = {key for part in PARTS_OF_A_TEST for key in yaml.safe_load(part)} | {
         "name", "endpoint", "method", "headers", "description", "tags", "iterations", "parallel_users",
         "graceful_stop", "percentiles",
     }  # fmt: skip
@@ -129,8 +131,8 @@ def test_the_figures_that_a_pipeline_looks_at_are_in_the_result(folder: Path) ->
     assert (test[failed], value > 0) == (0, True)
 
 
-def test_there_are_a_suite_and_two_parts_of_one() -> None:
-    assert len(PARTS_OF_A_TEST) == 2
+def test_there_are_a_suite_and_four_parts_of_one() -> None:
+    assert len(PARTS_OF_A_TEST) == 4
 
 
 def test_the_commands_of_the_first_five_minutes_work(folder: Path) -> None:

@@ -7,7 +7,9 @@ _WORKERS = "the number of worker processes is --procs N"
 _USERS = "the number of users is parallel_users: in the suite"
 _ITERATIONS = "the number of requests is iterations: or total_iterations: in the suite"
 _DURATION = "the duration is duration: in the suite"
-_RATE = "a rate to hold is not supported yet; limits: {max_rate: 500/s} in the suite is the most that is sent"
+_RATE = (
+    "the rate is rate: 500/s of a test in the suite, limits: {max_rate: 500/s} there the most that is sent"
+)
 _RAMP_UP = "users start over ramp_up: in the suite"
 _BODY = "the body is body:, json:, form: or body_file: in the suite"
 _SERVER = "the server is base_url: in the suite"
@@ -28,7 +30,7 @@ _ANSWERS = {
     **dict.fromkeys(("-R", "--rate", "--rps", "--qps"), _RATE),
     **dict.fromkeys(("--ramp-up", "--rampup", "--spawn-rate"), _RAMP_UP),
     **dict.fromkeys(
-        ("--stage", "--stages"), "stages are not supported yet; write a test for each in the suite"
+        ("--stage", "--stages"), "stages are stages: [{duration: 30s, users: 50}] of a test in the suite"
     ),
     **dict.fromkeys(("--body", "--data", "--body-file"), _BODY),
     **dict.fromkeys(("--host", "--url", "--base-url", "--target"), _SERVER),
@@ -55,7 +57,7 @@ _ANSWERS = {
 _NOT_YET = frozenset(
     {
         "-c", "-n", "-d", "-z", "-r", "-H", "-m", "-X", "-b", "-k", "-o", "--out", "--threshold", "--strict",
-        "--live", "--no-spin", "--debug-once", "--print-suite",
+        "--live", "--debug-once", "--print-suite",
     }
 )  # fmt: skip
 

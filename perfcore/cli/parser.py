@@ -101,6 +101,11 @@ RUN_OPTIONS = (
         metavar="NAME",
         parse=read_engine,
     ),
+    Option(
+        ("--no-spin",),
+        "sleep until an iteration of a rate is due: frees the cores, and starts it tens of microseconds late",
+        "flag",
+    ),
     _RESULTS_DIR,
     Option(("--samples",), "keep one row a request in samples.npy beside the result", "flag"),
     Option(

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         results_dir=options.results_dir or DEFAULT_RESULTS_DIR,
         seed=options.seed,
         engine=options.engine or "auto",
+        spin=not options.no_spin,
         samples=options.samples,
         samples_limit=DEFAULT_SAMPLES_LIMIT if options.samples_limit is None else options.samples_limit,
         command_line=sys.argv,

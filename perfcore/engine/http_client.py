@@ -168,6 +168,9 @@ class HttpClient(TransferUsers):
         elif exchange in self._early:
             self._early.remove(exchange)
 
+    def hand_back(self, exchange: Exchange) -> None:
+        """Go on with this user no more by itself: `exchange.ends` says so."""
+
     def keep_next(self, exchange: Exchange) -> None:
         """Keep the user's next answer, body and headers, as a sample."""
         exchange.transport_state.keep_next()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from perfcore.engine.case_load import CaseLoad
+from perfcore.engine.open_load import Arrivals
 from perfcore.engine.retrying import BackingOff, wants_retry
 from perfcore.engine.throttle import Throttle
 from perfcore.engine.transport import Exchange, Transport
@@ -21,6 +22,8 @@ Clock = Callable[[], int]
 # How often the loop looks up from its work: hands over rows, sets gauges, sees a stop.
 HOUSEKEEPING_NS = 50_000_000
 HAND_OVER_NS = 100_000_000
+# The last stretch before an arrival is spun through: whoever sleeps until an instant wakes up after it.
+SPIN_S = 0.001
 # Due users started in one go before completions get their turn.
 STARTS_PER_PASS = 64
 _ALL_CHECKS = (1 << CHECKS) - 1
@@ -36,7 +39,8 @@ class Recorder(Protocol):
 
 class LoadLoop:
     """Runs the given tests at the same time, to their end. `on_failure(exchange, text)` hears of failures,
-    `on_housekeeping(now_ns)` is called every 50 ms and returns whether to stop."""
+    `on_housekeeping(now_ns)` is called every 50 ms and returns whether to stop. `spins`: wait for arrivals of an open
+    model awake."""
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class LoadLoop:
         on_failure: Callable[[Exchange, str], None],
         on_housekeeping: Callable[[int], bool],
         throttle: Throttle | None = None,
+        spins: bool = True,
     ) -> None:
         self._loads = loads
         self._transport = transport
@@ -61,6 +66,7 @@ class LoadLoop:
         self._backing_off = BackingOff()
         self._some_retry = any(load.retries for load in loads)
         self._throttle = throttle
+        self._early_s = SPIN_S if spins and any(load.arrivals is not None for load in loads) else 0.0
         self._housekeeping_ns = 0
         self._hand_over_ns = 0
         if throttle is None and isinstance(recorder, SampleWriter):
@@ -76,11 +82,11 @@ class LoadLoop:
                 if self._is_over():
                     return
             wait_until_ns = self._start_due(now_ns)
-            timeout_s = (wait_until_ns - self._clock()) / 1e9
+            timeout_s = (wait_until_ns - self._clock()) / 1e9 - self._early_s
             completed = self._transport.poll(timeout_s if timeout_s > 0 else 0.0)
             if completed:
                 self._take(completed)
-            if not self._waiting and not any(load.in_flight for load in self._loads):
+            if not self._waiting and all(load.is_started and not load.in_flight for load in self._loads):
                 self._housekeeping_ns = 0  # everything may be over: look at once
 
     def _is_over(self) -> bool:
@@ -89,7 +95,7 @@ class LoadLoop:
             and not self._waiting
             and not self._backing_off
             and not self._throttle
-            and all(load.next_start is None for load in self._loads)
+            and all(load.is_started for load in self._loads)
         )
 
     # -- starting ---------------------------------------------------------------------------------------------
@@ -100,6 +106,8 @@ class LoadLoop:
         if self._throttle:
             self._let_through(self._throttle, now_ns)
         for load in self._loads:
+            if load.arrivals is not None:
+                next_ns = min(next_ns, self._start_arrivals(load, load.arrivals, now_ns))
             started = 0
             while load.next_start is not None and load.next_start[0] <= now_ns:
                 self._begin_user(load)
@@ -112,6 +120,7 @@ class LoadLoop:
         started = 0
         while waiting and waiting[0][0] <= now_ns and started < STARTS_PER_PASS:
             due_ns, _, exchange = heapq.heappop(waiting)
+            exchange.waits = False
             self._resume(exchange, due_ns)
             started += 1
         if waiting and waiting[0][0] < next_ns:
@@ -142,19 +151,55 @@ class LoadLoop:
             self._start(exchange, exchange.request)
         return min(next_ns, backing_off.next_ns) if backing_off else next_ns
 
+    def _start_arrivals(self, load: CaseLoad, arrivals: Arrivals, now_ns: int) -> int:
+        """Start what has arrived with the users who are free, drop it where there is none; when the next one is due."""
+        started = 0
+        while arrivals.next_ns <= now_ns and started < STARTS_PER_PASS:
+            due_ns = arrivals.take()
+            exchange = arrivals.free.pop() if arrivals.free else load.another_user()
+            if exchange is None:
+                arrivals.dropped += 1
+                continue
+            load.add_user()
+            self._resume(exchange, due_ns)
+            started += 1
+        return arrivals.next_ns
+
     def _begin_user(self, load: CaseLoad) -> None:
         begun = load.begin_next_user()
         assert begun is not None
         due_ns, user = begun
-        load.users += 1
-        load.max_users = max(load.max_users, load.users)
-        exchange = Exchange(user, load.index, load)
-        load.exchanges.append(exchange)
+        if user < 0:
+            self._end_early(load, load.user(-user))
+            return
+        exchange = load.user(user)
+        if exchange.ends and (exchange.under_way or exchange.waits):
+            # It was to end and has not yet: it goes on.
+            exchange.ends = False
+            if exchange.waits:
+                load.add_user()
+            return
+        exchange.ends = False
+        load.add_user()
         self._resume(exchange, due_ns)
+
+    def _end_early(self, load: CaseLoad, exchange: Exchange) -> None:
+        """The user is to end: with the iteration that is under way, else at once."""
+        if exchange.ends or not (exchange.under_way or exchange.waits):
+            return
+        exchange.ends = True
+        if exchange.under_way:
+            self._transport.hand_back(exchange)
+        else:
+            load.users -= 1
 
     def _resume(self, exchange: Exchange, due_ns: int) -> None:
         """Let a user who waited go on."""
         load: CaseLoad = exchange.load
+        if exchange.ends:
+            if self._throttle is not None:
+                self._throttle.take_back(exchange)
+            return
         if self._throttle is not None and self._has_to_wait(exchange, load, self._throttle, due_ns):
             return
         if self._send_next(exchange, load, due_ns):
@@ -171,6 +216,7 @@ class LoadLoop:
 
     def _wait(self, exchange: Exchange, due_ns: int) -> None:
         self._order += 1
+        exchange.waits = True
         heapq.heappush(self._waiting, (due_ns, self._order, exchange))
 
     def _send_next(self, exchange: Exchange, load: CaseLoad, due_ns: int) -> bool:
@@ -178,6 +224,7 @@ class LoadLoop:
         if (
             due_ns >= load.end_ns
             or load.stopping
+            or exchange.ends
             or exchange.iteration >= load.iterations
             or (load.budget is not None and not load.budget.take())
         ):
@@ -220,11 +267,14 @@ class LoadLoop:
                     exchange.earlier.restore(exchange)
         for exchange in completed:
             load = exchange.load
-            if load.immediate:
+            if load.arrivals is not None:
+                load.arrivals.free.append(exchange)
+                load.users -= 1
+            elif load.immediate:
                 # It stays under way: of what happens per request, the least.
                 if self._send_next(exchange, load, exchange.done_ns):
                     continue
-            elif load.stopping or exchange.iteration >= load.iterations:
+            elif load.stopping or exchange.ends or exchange.iteration >= load.iterations:
                 load.end_user(exchange.done_ns)
             else:
                 self._wait(exchange, load.pacer.next_due_ns(exchange.due_ns, exchange.done_ns, load.draw))
@@ -286,6 +336,8 @@ class LoadLoop:
         stop = self._on_housekeeping(now_ns)
         for load in self._loads:
             if stop or now_ns >= load.end_ns:
+                if load.arrivals is not None and not stop:
+                    self._start_arrivals(load, load.arrivals, now_ns)  # what was due before the end
                 load.stop(now_ns if stop else load.end_ns)
             if load.budget is not None and load.budget.is_spent():
                 load.next_start = None
@@ -305,8 +357,8 @@ class LoadLoop:
 
     def _end_waiting_users(self, load: CaseLoad) -> None:
         staying = [entry for entry in self._waiting if entry[2].load is not load]
-        ended = len(self._waiting) - len(staying)
-        if ended:
+        ended = sum(1 for _, _, exchange in self._waiting if exchange.load is load and not exchange.ends)
+        if len(staying) < len(self._waiting):
             heapq.heapify(staying)
             self._waiting = staying
         if self._throttle is not None:

@@ -67,6 +67,9 @@ class MixedClient:
     def cut(self, exchange: Exchange) -> None:
         self._client_of[exchange.case].cut(exchange)
 
+    def hand_back(self, exchange: Exchange) -> None:
+        self._client_of[exchange.case].hand_back(exchange)
+
     def keep_next(self, exchange: Exchange) -> None:
         self._client_of[exchange.case].keep_next(exchange)
 

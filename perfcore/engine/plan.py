@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfcore.engine.engine_choice import Engine, EngineWish, check_engine, choose_engine, wire_lacks
-from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s
+from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s, rate_curve
 from perfcore.engine.plan_details import limit_details, load_details, request_details, request_notes
 from perfcore.suite.effective_suite import effective_suite
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite, join_url
-from perfcore.units import format_duration
+from perfcore.units import exact_rate, format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,14 @@ class CasePlan:
         case = self.case
         values = {
             "model": self.model,
-            "users": case.parallel_users,
-            "iterations": None if case.total_iterations else case.effective_iterations,
+            "users": case.parallel_users if not case.is_open and case.stages is None else None,
+            "rate": case.rate_per_s,
+            "stages": None if case.stages is None else case.stages.document,
+            "arrival": case.arrival if case.is_open else None,
+            "max_users": case.most_users if case.is_open else None,
+            "iterations": None if case.total_iterations or case.is_open else case.effective_iterations,
             "total_iterations": case.total_iterations,
-            "duration_s": case.duration_s,
+            "duration_s": self.duration_s,
             "ramp_up_s": self.ramp_up_s if self.ramp_up_is_felt else None,
             "timeout_s": case.timeout_s,
             "pacing_s": case.pacing_s or None,
@@ -51,12 +55,19 @@ class CasePlan:
     @property
     def ramp_up_is_felt(self) -> bool:
         """Whether it was asked for, or there are so many users that the default one takes a while."""
+        if self.case.is_open or self.case.stages is not None:
+            return False
         return self.case.ramp_up_s is not None or self.case.parallel_users > DEFAULT_STARTS_PER_S // 10
 
     @property
     def sentence(self) -> str:
         """`closed model: 10 users × 100 iterations = 1,000 requests`."""
         case = self.case
+        if case.is_open:
+            total = self.requests or 0
+            return f"open model: {self._arrivals} = {total:,} request{'' if total == 1 else 's'}"
+        if case.stages is not None:
+            return f"closed model: {case.stages.text}"
         users = f"{case.parallel_users:,} user{'s' if case.parallel_users != 1 else ''}"
         if case.total_iterations is not None:
             work = f"{users}, {case.total_iterations:,} iterations in all"
@@ -73,6 +84,15 @@ class CasePlan:
             bound = "" if self.requests is None else "at most "
             work += f" for {bound}{format_duration(case.duration_s)}"
         return f"{self.model} model: {work}"
+
+    @property
+    def _arrivals(self) -> str:
+        """`500/s for 30s, Poisson`"""
+        case = self.case
+        spread = "Poisson" if case.arrival == "poisson" else "evenly"
+        if case.stages is not None:
+            return f"{case.stages.text}, {spread}"
+        return f"{exact_rate(case.rate_per_s or 0.0)} for {format_duration(case.duration_s or 0.0)}, {spread}"
 
     @property
     def details(self) -> list[str]:
@@ -94,6 +114,10 @@ class CasePlan:
             notes.append(
                 f"users start over {format_duration(self.ramp_up_s)} "
                 f"({DEFAULT_STARTS_PER_S:,} a second); ramp_up: sets it, 0s starts all at once"
+            )
+        if case.is_open and case.max_users is None:
+            notes.append(
+                f"at most {case.most_users:,} at the same time, more are dropped and counted; max_users: sets it"
             )
         return [*notes, *request_notes(case, self.url)]
 
@@ -158,9 +182,11 @@ def _plan_case(
     case = suite.tests[index]
     users = [0] * workers
     for rank, worker in enumerate(ranks):
-        users[worker] = len(dealt(case.parallel_users, rank, len(ranks)))
-    if case.total_iterations is not None:
-        requests: int | None = case.total_iterations
+        users[worker] = len(dealt(case.most_users, rank, len(ranks)))
+    if case.is_open:
+        requests: int | None = rate_curve(case).total
+    elif case.total_iterations is not None:
+        requests = case.total_iterations
     elif case.effective_iterations is not None:
         requests = case.effective_iterations * case.parallel_users
     else:
@@ -170,7 +196,7 @@ def _plan_case(
         case,
         load_model(case),
         requests,
-        case.duration_s,
+        case.load_duration_s,
         ramp_up_s(case),
         tuple(users),
         join_url(suite.base_url, case.endpoint),
@@ -188,8 +214,8 @@ def deal(cases: Sequence[TestCase], workers: Sequence[int]) -> list[list[int]]:
     dealt_before, ranks = 0, []
     for case in cases:
         first = dealt_before % len(workers) if workers else 0
-        ranks.append([*workers[first:], *workers[:first]][: case.parallel_users])
-        dealt_before += case.parallel_users
+        ranks.append([*workers[first:], *workers[:first]][: case.most_users])
+        dealt_before += case.most_users
     return ranks
 
 

@@ -47,6 +47,8 @@ class TestNotes:
     began: bool = False
     reached_end: bool = False
     max_in_flight: int = 0
+    arrivals: int = 0  # of an open model, whether or not a user was free
+    dropped: int = 0
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)
     http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
     emptied_jars: int = 0
@@ -193,12 +195,13 @@ def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, masker: Maske
     return TestFacts(
         name=masker.text(plan.case.name),
         request=request_line(plan.case, masker),
-        concurrent_users=plan.case.parallel_users,
+        concurrent_users=plan.case.most_users,
         load=plan.load,
         engine=plan.engine,
         recognised=notes.recognised if plan.engine == "wire" else None,
         reached_planned_end=notes.reached_end,
         max_in_flight=notes.max_in_flight,
+        dropped=notes.dropped,
         check_names=tuple(masker.text(name) for name in plan.case.expect.check_names),
         addresses=notes.addresses,
         http_versions=notes.http_versions,

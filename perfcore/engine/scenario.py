@@ -110,6 +110,7 @@ def _settings(suite: TestSuite, case: TestCase) -> RequestSettings:
         auth_scheme="" if auth is None or isinstance(auth, BasicAuth | BearerAuth) else auth.type,
         aws_scope=_aws_scope(auth, suite.scope) if isinstance(auth, AwsSigV4Auth) else "",
         cookies=case.cookies,
+        fresh_cookies=case.cookies and case.is_open,
         follow_redirects=case.follow_redirects,
         max_redirects=case.max_redirects,
         compressed=case.compressed,

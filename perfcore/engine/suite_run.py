@@ -51,6 +51,7 @@ class RunOrder:
     samples_limit_bytes: int = 0
     command_line: Sequence[str] = ()
     engine: EngineWish = "auto"
+    spins: bool = True
     own_process: bool = False
     """Whether the process belongs to perfcore, which may then give way to its workers."""
 
@@ -167,6 +168,7 @@ class SuiteRun:
             rate_limit=None if rate is None else SharedSlots(rate, memory.rate_words),
             masker=masker,
             seed=seed,
+            spins=self._order.spins,
             sample_paths=self._samples.worker_paths if self._samples else (),
             samples_limit_bytes=self._order.samples_limit_bytes,
         )
@@ -204,5 +206,5 @@ def check_descriptors(plan: RunPlan) -> None:
     if limit != resource.RLIM_INFINITY and needed > limit:
         raise SetupFailedError(
             f"a worker with {users:,} users needs {needed:,} file descriptors and the hard limit is {limit:,}: "
-            f"raise it (ulimit -n {needed}), or ask for fewer users"
+            f"raise it (ulimit -n {needed}), or ask for fewer users (of a rate: max_users)"
         )

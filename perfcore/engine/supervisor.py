@@ -22,7 +22,15 @@ from perfcore.errors import SetupFailedError
 from perfcore.metrics.environment import SAMPLE_EVERY_S, EnvironmentSampler
 from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.progress import RunProgress, TestProgress, TestState
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS
+from perfcore.metrics.run_memory import (
+    ARRIVALS,
+    DROPPED,
+    FOLDED_BLOCKS,
+    IN_FLIGHT,
+    MAX_IN_FLIGHT,
+    MAX_USERS,
+    USERS,
+)
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
 from perfcore.suite.limits import Limits
 from perfcore.units import format_duration
@@ -190,6 +198,8 @@ class Supervisor:
             # No sum of the workers' own maxima: those were at different instants.
             largest = self._job.memory.largest_gauge(index, MAX_IN_FLIGHT)
             notes.max_in_flight = max(notes.max_in_flight, largest)
+            notes.arrivals = self._job.memory.total_gauge(index, ARRIVALS)
+            notes.dropped = self._job.memory.total_gauge(index, DROPPED)
             self._states[index] = "done"
 
     def _start_tests(self, phase: tuple[int, ...]) -> None:

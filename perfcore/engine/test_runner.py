@@ -44,8 +44,9 @@ class TestRunner:
 
     `procs` is the number of worker processes, "auto" one for each usable core. `results_dir` None saves nothing.
     `engine` is "auto" (the wire path where it can serve a test, else libcurl transfers), "wire" or "transfer".
-    `samples` keeps one row a request, `samples_limit` bytes at most. `on_progress` is called four times a second
-    in mid-run, in the thread that called `run`. `own_process` says that the process belongs to perfcore, which then
+    `spin` waits awake for the last millisecond before an iteration of a rate is due. `samples` keeps one row a request,
+    `samples_limit` bytes at most. `on_progress` is called four times a second in mid-run, in the thread that called
+    `run`. `own_process` says that the process belongs to perfcore, which then
     gives its workers precedence. Several runners may run at once, in a thread each; one runner runs once at a time.
     """
 
@@ -58,6 +59,7 @@ class TestRunner:
         results_dir: str | Path | None = "results",
         seed: int | None = None,
         engine: EngineWish = "auto",
+        spin: bool = True,
         samples: bool = False,
         samples_limit: int = DEFAULT_SAMPLES_LIMIT,
         on_progress: Callable[[RunProgress], None] | None = None,
@@ -69,6 +71,7 @@ class TestRunner:
             results_dir=results_dir,
             seed=seed,
             engine=engine,
+            spin=spin,
             samples=samples,
             samples_limit=samples_limit,
             on_progress=on_progress,
@@ -79,6 +82,7 @@ class TestRunner:
         self._logger = None if results_dir is None else ResultsLogger(Path(results_dir))
         self._seed = secrets.randbits(32) if seed is None else seed
         self._engine = engine
+        self._spins = spin
         self._keeps_samples = samples
         self._samples_limit = samples_limit
         self.on_progress = on_progress
@@ -121,6 +125,7 @@ class TestRunner:
                 workers=self.workers,
                 seed=self._seed,
                 engine=self._engine,
+                spins=self._spins,
                 start=start,
                 run_dir=run_dir,
                 samples=self._sample_paths(),

@@ -49,6 +49,10 @@ class Throttle:
         self._line.append(exchange)
         return True
 
+    def take_back(self, exchange: Exchange) -> None:
+        """It does not use the instant that it was given, if any."""
+        self._granted.discard(exchange)
+
     def grants(self, now_ns: int) -> Iterator[tuple[Exchange, int]]:
         """Those first in line for whom there is an instant now or soon, with it."""
         if now_ns < self._ask_ns:

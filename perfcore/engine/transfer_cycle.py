@@ -40,6 +40,7 @@ def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> 
     status = getinfo(_RESPONSE_CODE)
     if (
         user.keeps
+        or exchange.ends
         or exchange.iteration >= cycle.iterations
         or done_ns >= cycle.end_ns
         or not cycle.accepted[status]

@@ -124,7 +124,9 @@ class TransferUsers:
         if user.attempts is not None:
             user.attempts.begin()
             user.rewind()
-        if request.settings.cookies and user.empty_full_jar():
+        if request.settings.fresh_cookies and exchange.earlier is None:
+            user.handle.setopt(pycurl.COOKIELIST, "ALL")
+        elif request.settings.cookies and user.empty_full_jar():
             self._emptied_jars[exchange.case] = self._emptied_jars.get(exchange.case, 0) + 1
         if user.addresses is not None:
             self._choose_address(user, request)

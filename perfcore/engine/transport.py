@@ -49,6 +49,7 @@ class RequestSettings:
     auth_scheme: str = ""
     aws_scope: str = ""
     cookies: bool = False  # a jar for each user
+    fresh_cookies: bool = False  # which is empty at the begin of each iteration
     follow_redirects: bool = False
     max_redirects: int = 10
     compressed: bool = False
@@ -94,7 +95,8 @@ class Exchange:
     Instants are CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a
     sample row. `attempts` counts the times that the request went out (none, when no connection could be made),
     `earlier_us` is what passed before the last of them began. `earlier`, what tries before this one came to, and
-    `load` are the loop's, `transport_state` is the transport's alone. `seeks` is how many more of its answers are kept
+    `load` are the loop's, as are `waits` (for its next request to be due) and `ends` (it begins no more iteration),
+    `transport_state` is the transport's alone. `seeks` is how many more of its answers are kept
     until one of them is a failure, for a sample of it.
     """
 
@@ -109,6 +111,7 @@ class Exchange:
         "due_ns",
         "earlier",
         "earlier_us",
+        "ends",
         "error",
         "error_text",
         "failed_checks",
@@ -129,6 +132,7 @@ class Exchange:
         "ttfb_us",
         "under_way",
         "user",
+        "waits",
     )
 
     def __init__(self, user: int, case: int, load: Any) -> None:
@@ -140,6 +144,8 @@ class Exchange:
         self.render_context: Any = None
         self.request: Request | None = None
         self.under_way = False
+        self.waits = False
+        self.ends = False
         self.due_ns = 0
         self.issued_ns = 0
         self.done_ns = 0
@@ -178,6 +184,9 @@ class Transport(Protocol):
 
     def cut(self, exchange: Exchange) -> None:
         """Give up an exchange that is under way: its connection is closed, it is not handed back any more."""
+
+    def hand_back(self, exchange: Exchange) -> None:
+        """Go on with this user no more by itself (see Cycle): the answer that it waits for is handed back."""
 
     def keep_next(self, exchange: Exchange) -> None:
         """Keep the user's next answer, body and headers, as a sample; the first is kept unasked."""

@@ -46,6 +46,8 @@ class WireClient(WireExchanges):
             cycle = exchange.load.cycle if exchange.load is not None else None
             self._prepare(user, request, cycle)
         if user.jar is not None:
+            if request.settings.fresh_cookies and exchange.earlier is None:
+                user.jar.clear()
             user.put_cookies(time.time())
         user.begin()
         self._in_flight += 1
@@ -275,6 +277,10 @@ class WireClient(WireExchanges):
             self._in_flight -= 1
         elif exchange in self._early:
             self._early.remove(exchange)
+
+    def hand_back(self, exchange: Exchange) -> None:
+        """Go on with this user no more by itself."""
+        self._leave_cycle(exchange.transport_state)
 
     def keep_next(self, exchange: Exchange) -> None:
         """Keep the user's next answer, body and headers, as a sample."""

@@ -27,6 +27,7 @@ from perfcore.engine.failure_samples import FailureSampler
 from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.masked_traceback import mask_tracebacks_of_callbacks, masked_traceback
 from perfcore.engine.mixed_client import transport_for
+from perfcore.engine.open_load import Arrivals
 from perfcore.engine.pacing import dealt, pacer_for
 from perfcore.engine.plan import RunPlan
 from perfcore.engine.poller import ask_for_exact_timers
@@ -35,7 +36,16 @@ from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.throttle import Throttle
 from perfcore.engine.transport import Exchange, Request, Transport
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, USERS, RunMemory
+from perfcore.metrics.run_memory import (
+    ARRIVALS,
+    DROPPED,
+    FOLDED_BLOCKS,
+    IN_FLIGHT,
+    MAX_IN_FLIGHT,
+    MAX_USERS,
+    USERS,
+    RunMemory,
+)
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
 from perfcore.suite.secrets import Masker
 
@@ -64,6 +74,7 @@ class WorkerJob:
     sample_paths: Sequence[str]  # with --samples: where each worker writes, by its number
     samples_limit_bytes: int
     rate_limit: SharedSlots | None = None  # limits.max_rate
+    spins: bool = True  # waits for arrivals of an open model awake
 
 
 class SharedBudget:
@@ -218,6 +229,7 @@ class _Worker:
             on_failure=sampler.note,
             on_housekeeping=keep_house,
             throttle=None if self._job.rate_limit is None else Throttle(self._job.rate_limit),
+            spins=self._job.spins,
         )
         _sleep_until(start_ns)
         loop.run()
@@ -230,7 +242,7 @@ class _Worker:
             self.send(
                 {
                     "end": load.index,
-                    "reached_end": load.reached_end or load.was_stopped,
+                    "reached_end": load.reached_end or load.was_stopped or self._lasts_by_plan(load.index),
                     "addresses": addresses.get(load.index, {}),
                     "http_versions": versions.get(load.index, {}),
                     "emptied_jars": emptied_jars.get(load.index, 0),
@@ -246,6 +258,11 @@ class _Worker:
             }
         )
 
+    def _lasts_by_plan(self, case_index: int) -> bool:
+        """Whether its load lasts as long as the plan says, though nobody may be busy up to the end."""
+        case = self._job.plan.cases[case_index].case
+        return case.is_open or case.stages is not None
+
     def _begin(self, load: CaseLoad, start_ns: int) -> None:
         duration_s = self._job.plan.cases[load.index].duration_s
         end_ns = None if duration_s is None else start_ns + round(duration_s * 1e9)
@@ -259,6 +276,8 @@ class _Worker:
     def _load(self, case_index: int, rank: int, of: int) -> CaseLoad:
         case = self._job.plan.cases[case_index].case
         pacer = pacer_for(case)
+        seed = f"{self._job.seed}:{case_index}"
+        offsets = pacer.arrivals(rank, of, f"{seed}:arrivals")
         return CaseLoad(
             case_index,
             source=self._job.scenarios[case_index],
@@ -268,7 +287,8 @@ class _Worker:
             iterations=None if case.total_iterations is not None else case.effective_iterations,
             budget=self._job.budgets.get(case_index),
             graceful_stop_ns=round(case.graceful_stop_s * 1e9),
-            draw=random.Random(f"{self._job.seed}:{case_index}:worker {rank} of {of}"),
+            draw=random.Random(f"{seed}:worker {rank} of {of}"),
+            arrivals=None if offsets is None else Arrivals(offsets, dealt(case.most_users, rank, of)),
             is_throttled=self._job.rate_limit is not None,
             retries=case.retries > 0,
         )
@@ -280,7 +300,7 @@ class _Worker:
             case = self._job.plan.cases[int(index)].case
             if case.preconnect:
                 left_s = max(0.0, deadline - time.monotonic())
-                requests = self._first_requests(int(index), dealt(case.parallel_users, rank, of))
+                requests = self._first_requests(int(index), dealt(case.users_to_preconnect, rank, of))
                 transport.preconnect(int(index), requests, min(case.connect_timeout_s, left_s))
 
     def _first_requests(self, case_index: int, users: Iterable[int]) -> Iterator[tuple[int, Request]]:
@@ -295,6 +315,9 @@ class _Worker:
             self._memory.set_gauge(self._index, load.index, IN_FLIGHT, load.in_flight)
             self._memory.set_gauge(self._index, load.index, MAX_IN_FLIGHT, load.max_in_flight)
             self._memory.set_gauge(self._index, load.index, MAX_USERS, load.max_users)
+            if load.arrivals is not None:
+                self._memory.set_gauge(self._index, load.index, ARRIVALS, load.arrivals.taken)
+                self._memory.set_gauge(self._index, load.index, DROPPED, load.arrivals.dropped)
 
     def _fold_stalled(self, rows: Rows) -> None:
         """The supervisor has left no block free: count this one here, so that nothing waits and nothing is lost."""

@@ -13,8 +13,8 @@ from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.samples import SampleRing
 
 # Gauges of one worker for one test, written by the worker, read by the supervisor.
-USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS = range(4)
-_GAUGES = 4
+USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, ARRIVALS, DROPPED = range(6)
+_GAUGES = 6
 # Words of one worker before its gauges.
 FOLDED_BLOCKS = 0
 _WORKER_HEADER = 4

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from perfcore.metrics import outcomes
+from perfcore.metrics.confidence import confidence
 from perfcore.metrics.histogram import SCHEME, Distribution
 from perfcore.metrics.metrics_collector import PHASES, TestFigures
 from perfcore.metrics.samples import CHECKS
@@ -41,6 +42,7 @@ class TestFacts:
         bool  # its time was over, or it was stopped, before its users had done their iterations
     )
     max_in_flight: int
+    dropped: int = 0  # arrivals of an open model that found nobody free
     check_names: tuple[str, ...] = ()  # in the order of the bits of a sample's failed_checks
     further_percentiles: tuple[float, ...] = ()
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +61,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "request": facts.request,
         "load": dict(facts.load),
         **_totals_document(figures),
+        "dropped_arrivals": facts.dropped,
         "requests_per_second": _rate(figures.counter("completed_in_plan"), load_s),
         "success_per_second": _rate(figures.counter("succeeded_in_plan"), load_s),
         **timings,
@@ -143,7 +146,6 @@ def _totals_document(figures: TestFigures) -> dict[str, int]:
         "attempts": figures.counter("attempts"),
         "retried_requests": figures.counter("retried"),
         "resent_requests": figures.counter("resent"),
-        "dropped_arrivals": 0,
     }
 
 
@@ -153,6 +155,7 @@ def _timing_documents(figures: TestFigures, further: tuple[float, ...]) -> dict[
     service_time = timing_document(figures.distributions["service"], further)
     timing["censored"] = service_time["censored"] = figures.counter("censored")
     timing["censored_percentiles"] = censored_percentiles(figures, further)
+    timing["confidence"] = confidence_document(figures, further)
     return {
         "timing": timing,
         "service_time": service_time,
@@ -223,6 +226,23 @@ def censored_percentiles(figures: TestFigures, further_percentiles: Iterable[flo
         if value >= shortest * (1 - 1e-3):  # less than a bucket below it
             names.append(percentile_key(percentile))
     return names
+
+
+def confidence_document(
+    figures: TestFigures, further_percentiles: Iterable[float] = ()
+) -> dict[str, dict[str, Any]]:
+    """Of each percentile of response time its 95 % interval, or how much longer the run had to be for one."""
+    documents = {}
+    for percentile in all_percentiles(further_percentiles):
+        known = confidence(figures.distributions["response"], figures.timeline, quantile_fraction(percentile))
+        if known is not None:
+            documents[percentile_key(percentile)] = {
+                "low_ms": _ms(known.low_ns),
+                "high_ms": _ms(known.high_ns),
+                "quality": known.quality,
+                "run_times_longer": None if known.times_longer is None else round(known.times_longer, 1),
+            }
+    return documents
 
 
 def phase_document(distribution: Distribution) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from perfcore.report.summary_tables import (
     timing_table,
     wire_table,
 )
-from perfcore.units import format_bytes, format_duration, format_ms
+from perfcore.units import exact_rate, format_bytes, format_duration, format_ms
 
 _ENGINES = {"wire": "wire path", "transfer": "libcurl transfers"}
+_ARRIVALS = {"poisson": "Poisson arrivals", "constant": "arrivals at equal distances"}
 # What sentences are wrapped at in a file or a pipe.
 WIDTH_WITHOUT_TERMINAL = 160
 CLOSED_MODEL = (
@@ -199,24 +200,34 @@ def _plan(test: TestResult) -> str:
     """`GET /users · 10 users × 100 iterations · wire path`: what this test was told to do, and what carried it."""
     document = test.document
     load = document.get("load") or {}
-    users = load.get("users") or (document.get("parallel_execution") or {}).get("concurrent_users")
-    text = _counted(users, "user") if users else ""
+    stages, users = load.get("stages") or [], load.get("users")
+    if not users and not load.get("rate") and not stages:
+        users = (document.get("parallel_execution") or {}).get("concurrent_users")
+    text = _counted(users, "user") if users else ", ".join(_stage(stage) for stage in stages)
     each, total = load.get("iterations"), load.get("total_iterations")
     duration_s = load.get("duration_s")
     if load.get("rate"):
-        text = f"{format_rate(load['rate'])}, open model"
+        text = exact_rate(load["rate"])
     if each:
         text += f" × {_counted(each, 'iteration')}"
     if total:
         text += f", {_counted(total, 'iteration')} in all"
-    if duration_s:
+    if duration_s and not stages:
         text += f"{', at most' if each or total else ' for'} {format_duration(duration_s)}"
+    if load.get("model") == "open":
+        text += f", open model ({_ARRIVALS.get(str(load.get('arrival')), 'by the clock')})"
     if load.get("ramp_up_s"):
         text += f", ramp-up {format_duration(load['ramp_up_s'])}"
     name = document.get("name") or ""
     told = name.lower().replace(" ", "_") == test.key  # else the key, made of a-z 0-9 _, has lost something
     engine = _ENGINES.get(str(document.get("engine")))
     return _joined("" if told else name, document.get("request"), text.lstrip(", "), engine)
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    """`to 50 users in 30s`"""
+    value = exact_rate(stage["rate"]) if "rate" in stage else _counted(round(stage.get("users") or 0), "user")
+    return f"to {value} in {format_duration(stage.get('duration_s') or 0)}"
 
 
 def _verdict_lines(result: SuiteResult, sheet: Sheet) -> list[str]:

@@ -23,6 +23,7 @@ _NEW_CONNECTIONS_MATTER = 0.005
 _MOST_BLOCKS = 6  # beyond it, a line a test says more than a page of bars
 _MOST_ERRORS = 12
 _EXCEEDANCES = 10
+_LONGEST_RUN = 1000  # times as long: more is no advice
 _SHORTEST_REQUEST = 24
 _LONGEST_REQUEST = 60
 _BLOCK_WIDTH = 50
@@ -47,7 +48,7 @@ def timing_table(result: SuiteResult, sheet: Sheet) -> list[str]:
     shown = "".join(cell.text for row in rows for cell in row[1:])
     notes = (("~", "~ too few samples for that rank"), ("≥", "≥ requests were given up at their time limit"))
     legend = [text for sign, text in notes if sign in shown]
-    return [*lines, *(sheet.paint("  " + text, "dim") for text in legend)]
+    return [*lines, *(sheet.paint("  " + text, "dim") for text in legend), *longer_runs(result, sheet)]
 
 
 def _percentile_names(result: SuiteResult) -> list[str]:
@@ -65,6 +66,8 @@ def _test_rows(test: TestResult, names: Sequence[str]) -> Iterator[list[Cell]]:
     document = test.document
     yield _request_row(printable(test.key), document, names, "bold")
     timing, service = document.get("timing"), document.get("service_time")
+    if timing and any(band.get("low_ms") is not None for band in (timing.get("confidence") or {}).values()):
+        yield [Cell("  95 % within", "dim"), Cell(""), Cell(""), Cell(""), *_interval_cells(timing, names)]
     if service and _differs(timing, service):
         yield _beside("  service time", service, names)
     reused = document.get("timing_reused")
@@ -104,6 +107,41 @@ def _request_row(name: str, document: Mapping[str, Any], names: Sequence[str], s
 
 def _beside(name: str, timing: Mapping[str, Any], names: Sequence[str], count: str = "") -> list[Cell]:
     return [Cell(name, "dim"), Cell(count, "dim"), Cell(""), Cell(""), *_timing_cells(timing, names, "dim")]
+
+
+def _interval_cells(timing: Mapping[str, Any], names: Sequence[str]) -> list[Cell]:
+    """`±2%` of each percentile that has an interval: its farther end, as a part of the value."""
+    bands, percentiles = timing.get("confidence") or {}, timing.get("percentiles") or {}
+    cells = [Cell(""), Cell("")]
+    for name in names:
+        band, value = bands.get(name) or {}, percentiles.get(name)
+        low, high = band.get("low_ms"), band.get("high_ms")
+        if not value or low is None or high is None:
+            cells.append(Cell(NOTHING, "dim"))
+            continue
+        percent = 100 * max(high - value, value - low) / value
+        cells.append(Cell(f"±{percent:.2g}%" if percent < 99.5 else f"±{percent:,.0f}%", "dim"))
+    return [*cells, Cell("")]
+
+
+def longer_runs(result: SuiteResult, sheet: Sheet) -> list[str]:
+    """`p99.9 of get_user: known from a run 4 times as long on`, of the tests that ran for a while."""
+    lines = []
+    for test in result:
+        bands = (test.document.get("timing") or {}).get("confidence") or {}
+        wanting = [
+            f"{name.replace('_', '.')} {_times(band['run_times_longer'])}"
+            for name, band in bands.items()
+            if band.get("run_times_longer") and band["run_times_longer"] <= _LONGEST_RUN
+        ]
+        if wanting and len(wanting) < len(bands):
+            text = f"{printable(test.key)}: for an interval of {', '.join(wanting)}"
+            lines += sheet.sentence(text, "dim")
+    return lines[:_MOST_BLOCKS]
+
+
+def _times(longer: float) -> str:
+    return f"run {longer:.2g} × as long" if longer < 10 else f"run {longer:,.0f} × as long"
 
 
 def _timing_cells(timing: Mapping[str, Any], names: Sequence[str], style: str = "") -> list[Cell]:

@@ -20,6 +20,7 @@ from perfcore.suite.request_check import REQUEST_KEYS
 from perfcore.suite.retry_conditions import RetryConditions
 from perfcore.suite.secret_names import MASK, looks_secret, only_references
 from perfcore.suite.secret_values import last_name
+from perfcore.suite.stages import Stage, StageKind, Stages
 from perfcore.suite.template_syntax import escaped
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -28,7 +29,8 @@ from perfcore.suite.yaml_document import core_value
 from perfcore.units import format_duration, parse_duration
 
 # Told even when the suite leaves them at their defaults.
-_ALWAYS = ("method", "parallel_users", "timeout_s")
+_ALWAYS_OF_REQUESTS = ("method", "timeout_s")
+_ALWAYS = (*_ALWAYS_OF_REQUESTS, "parallel_users")
 
 
 def effective_suite(suite: TestSuite, masker: Masker) -> str:
@@ -68,7 +70,9 @@ def _variable(name: str, value: object, suite: TestSuite, masker: Masker) -> obj
 def _test(case: TestCase, masker: Masker) -> dict[str, Any]:
     test: dict[str, Any] = {}
     for name, field in TestCase.model_fields.items():
-        if name in case.model_fields_set or name in _ALWAYS:
+        if name in case.model_fields_set or name in (
+            _ALWAYS if _has_fixed_users(case) else _ALWAYS_OF_REQUESTS
+        ):
             key = field.alias or name
             value = getattr(case, name)
             if key == "proxy":
@@ -78,9 +82,13 @@ def _test(case: TestCase, masker: Masker) -> dict[str, Any]:
                 if key in REQUEST_KEYS
                 else _settled(_announced(key, _plain(value, name), masker), masker)
             )
-    if case.effective_iterations is not None:
+    if case.effective_iterations is not None and _has_fixed_users(case):
         test["iterations"] = case.effective_iterations
     return {key: value for key, value in test.items() if value is not None or key == "json"}
+
+
+def _has_fixed_users(case: TestCase) -> bool:
+    return not case.is_open and case.stages is None
 
 
 def _request(key: str, value: Any, masker: Masker) -> Any:
@@ -147,6 +155,8 @@ def _plain(value: Any, name: str) -> Any:
         return duration_text(value)
     if isinstance(value, ThinkTime):
         return _think_time(value)
+    if isinstance(value, Stages):
+        return [_stage(stage, value.kind) for stage in value.stages]
     if isinstance(value, StatusSet):
         return _status(value)
     if isinstance(value, RetryConditions):
@@ -164,6 +174,11 @@ def _plain(value: Any, name: str) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _stage(stage: Stage, kind: StageKind) -> dict[str, Any]:
+    value = _rate(stage.value) if kind == "rate" else round(stage.value)
+    return {"duration": duration_text(stage.duration_s), kind: value}
+
+
 def _rate(per_s: float) -> str | float:
     return f"{per_s:.0f}/s" if per_s.is_integer() else per_s
 
@@ -174,6 +189,7 @@ def _percentage(share: float) -> str:
 
 _NUMBERS_AS_TEXT: dict[str, Callable[[float], str | float]] = {
     "max_rate_per_s": _rate,
+    "rate_per_s": _rate,
     "abort_on_error_rate": _percentage,
 }
 

@@ -26,7 +26,7 @@ _DURATION_FORMS = "30 (seconds), 30s, 500ms, 1m30s or 1h"
 _SHORTEST_TIMEOUT_S = 0.001
 _HIGHEST_COUNT = 10**12
 # A user costs memory and a connection; more than this cannot be meant for one machine.
-_MOST_USERS = 1_000_000
+MOST_USERS = 1_000_000
 _LONGEST_NUMBER_TEXT = 40
 
 _REFERENCE = r"\$\{"
@@ -119,7 +119,7 @@ def read_count(value: object, highest: int = _HIGHEST_COUNT) -> int:
 
 
 def read_user_count(value: object) -> int:
-    return read_count(value, _MOST_USERS)
+    return read_count(value, MOST_USERS)
 
 
 def read_whole_number(value: object, highest: int) -> int:

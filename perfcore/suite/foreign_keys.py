@@ -5,12 +5,10 @@ They are unknown keys all the same; only what is said about them is better than 
 
 from collections.abc import Mapping
 
-from perfcore.suite.not_yet import OPEN_MODEL
-
 _USERS = "did you mean 'parallel_users'?"
 _EXPECT = "did you mean 'expect'?"
 _ENDPOINT = "did you mean 'endpoint'?"
-_RATE = f"a rate to hold is not supported yet; {OPEN_MODEL}"
+_RATE = "did you mean 'rate' (iterations started per second)?"
 _VERIFY = "write tls: {verify: false} to accept any certificate"
 
 IN_TEST: Mapping[str, str] = {

@@ -1,30 +1,21 @@
 """`limits`: what no run of a suite may go beyond, whatever its tests ask for."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from perfcore.suite.field_types import PositiveDuration, UserCount, read_number, read_user_count
+from perfcore.suite.field_types import PositiveDuration, UserCount, read_user_count
 from perfcore.suite.mistakes import Mistake, shown
 from perfcore.suite.model import SuiteModel
-from perfcore.units import parse_rate
+from perfcore.suite.rates import NUMBER, PositiveRate, default_max_users, read_start_rate
+from perfcore.suite.stages import read_stages
 
 _LONGEST_TEXT = 40
 _PERCENTAGE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*")
 _REFERENCE = r"\$\{"
-_NUMBER = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
-
-
-def read_positive_rate(value: object) -> float:
-    """Events per second, above 0."""
-    message = f"{shown(value)} is not a rate greater than 0; write 500/s, 30/m or 2k/s"
-    rate = read_number(value, parse_rate, message)
-    if rate <= 0:
-        raise ValueError(message)
-    return rate
 
 
 def read_percentage(value: object) -> float:
@@ -36,24 +27,11 @@ def read_percentage(value: object) -> float:
     return float(percent.scaleb(-2))
 
 
-PositiveRate = Annotated[
-    float,
-    PlainValidator(read_positive_rate),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": rf"^\s*{_NUMBER}[kM]?(/(s|m|min|h))?\s*$|{_REFERENCE}"},
-            ],
-            "examples": ["500/s", "30/m", "2k/s"],
-        }
-    ),
-]
 Percentage = Annotated[
     float,
     PlainValidator(read_percentage),
     WithJsonSchema(
-        {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*%\s*$|{_REFERENCE}", "examples": ["5%", "50%"]}
+        {"type": "string", "pattern": rf"^\s*{NUMBER}\s*%\s*$|{_REFERENCE}", "examples": ["5%", "50%"]}
     ),
 ]
 
@@ -80,34 +58,49 @@ class Limits(SuiteModel):
 
 def user_mistakes(suite: Mapping[str, Any]) -> Iterator[Mistake]:
     """A mistake for a plan with more users than `limits.max_users`; the suite's values have not been checked."""
-    highest = _count(_value(suite.get("limits"), "max_users"))
+    highest = _read(read_user_count, _value(suite.get("limits"), "max_users"))
     tests = suite.get("tests")
-    users = [
-        _count(_value(test, "parallel_users", 1))
-        for test in (tests if isinstance(tests, list | tuple) else ())
-    ]
+    users = [_most_users(test) for test in (tests if isinstance(tests, list | tuple) else ())]
     if highest is None:
         return
     if suite.get("mode", "sequential") == "parallel":
-        if (total := sum(count or 0 for count in users)) > highest:
+        if (total := sum(count for _, count in users)) > highest:
+            keys = " or ".join(sorted({key for key, count in users if count}))
             text = (
                 f"{highest:,} is less than the {total:,} users that the tests have together (mode: parallel)"
             )
-            yield Mistake(("limits", "max_users"), f"{text}; raise it, or lower parallel_users")
+            yield Mistake(("limits", "max_users"), f"{text}; raise it, or lower {keys}")
         return
-    for index, count in enumerate(users):
-        if count is not None and count > highest:
-            text = f"{count:,} is more than limits.max_users, {highest:,}"
-            yield Mistake(("tests", index, "parallel_users"), text)
+    for index, (key, count) in enumerate(users):
+        if count > highest:
+            by_default = "" if _value(tests[index], key) is not None else " (by default rate × 10 s)"  # type: ignore[index]
+            text = f"{count:,}{by_default} is more than limits.max_users, {highest:,}"
+            yield Mistake(("tests", index, key), text)
 
 
-def _value(data: object, key: str, default: object = None) -> object:
-    return data.get(key, default) if isinstance(data, Mapping) else getattr(data, key, None)
+def _most_users(test: object) -> tuple[str, int]:
+    """The key of a test that says how many users there are at most, and the number; 0 where that is a mistake."""
+    stages = _read(read_stages, _value(test, "stages"))
+    rate = _read(read_start_rate, _value(test, "rate") or _value(test, "rate_per_s"))
+    if stages is not None and stages.kind == "users":
+        return "stages", round(stages.highest)
+    if stages is None and rate is None:
+        users = _value(test, "parallel_users")
+        return "parallel_users", (1 if users is None else _read(read_user_count, users)) or 0
+    given = _read(read_user_count, _value(test, "max_users"))
+    return "max_users", given or default_max_users(stages.highest if stages is not None else rate or 0.0)
 
 
-def _count(value: object) -> int | None:
-    """None for no count, also for what will be told as a mistake at its own place."""
+def _value(data: object, key: str) -> object:
+    return data.get(key) if isinstance(data, Mapping) else getattr(data, key, None)
+
+
+ReadT = TypeVar("ReadT")
+
+
+def _read(read: Callable[[object], ReadT], value: object) -> ReadT | None:
+    """None for nothing, and for what will be told as a mistake at its own place."""
     try:
-        return read_user_count(value)
+        return None if value is None else read(value)
     except ValueError:
         return None

@@ -7,12 +7,11 @@ written, so that a mistake in `defaults` is told at `defaults`.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from perfcore.suite.load_keys import displaced_load_keys
 from perfcore.suite.mistakes import KeyPath
 from perfcore.suite.option_conflicts import HEADER_OF_KEY, has_header, is_asked
-from perfcore.suite.test_case import BODY_KEYS, ITERATION_KEYS
+from perfcore.suite.test_case import BODY_KEYS
 
-# Of these keys a test has one, so its own displaces the defaults' other.
-_ALTERNATIVES = (BODY_KEYS, ITERATION_KEYS)
 # These are merged name by name; of every other key the nearer value replaces the whole farther one.
 _BY_NAME_IN_SUITE = ("variables", "tags")
 _BY_NAME_IN_TEST = ("headers", "params")
@@ -92,10 +91,11 @@ def merge_test(
     """The keys of `near`, and those of `far` that it does not have.
 
     A key of `near` replaces that of `far` whole; only headers (names compared without case) and params merge by
-    name. The bodies displace each other, so do `iterations` and `total_iterations`, `auth` and an Authorization
+    name. The bodies displace each other, so do the keys of different load models, `auth` and an Authorization
     header, `compressed` and an Accept-Encoding header; `multipart` displaces a Content-Type header.
     """
     merged: dict[str, Any] = {}
+    displaced_load = displaced_load_keys(near)
     moves: list[tuple[KeyPath, KeyPath]] = []
     for key, value in far.items():
         own = near.get(key)
@@ -104,7 +104,7 @@ def merge_test(
             merged[key] = {**value, **(own or {})}
             moves += [((*into, key, name), (*far_path, key, name)) for name in value]
             moves += [((*into, key, name), (*near_path, key, name)) for name in own or {}]
-        elif key not in near and not _is_displaced(key, near):
+        elif key not in near and key not in displaced_load and not _is_displaced(key, near):
             merged[key] = value
             moves.append(((*into, key), (*far_path, key)))
     for key, value in near.items():
@@ -118,7 +118,7 @@ def merge_test(
 def _is_displaced(key: str, near: Mapping[str, Any]) -> bool:
     if key in _DISPLACED_BY_HEADER and has_header(near.get("headers"), HEADER_OF_KEY[key]):
         return True
-    return any(key in group and any(other in near for other in group) for group in _ALTERNATIVES)
+    return key in BODY_KEYS and any(other in near for other in BODY_KEYS)
 
 
 def _without_displaced(

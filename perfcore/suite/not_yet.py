@@ -6,9 +6,6 @@ A later version that brings one of them takes it out of here.
 
 from collections.abc import Mapping
 
-OPEN_MODEL = (
-    "think_time: and pacing: slow users down, limits: {max_rate: …} of the suite is the most that is sent"
-)
 _THRESHOLDS = "look at results.json after the run, or count slow answers as failed with expect: {max_time: …}"
 _STEPS = "write each request as a test of its own"
 _ONCE = "do it before perfcore is started, and hand on what it brings with --var NAME=VALUE"
@@ -21,14 +18,10 @@ IN_SUITE: Mapping[str, str] = {
 }
 
 IN_TEST: Mapping[str, str] = {
-    "arrival": OPEN_MODEL,
     "data": "a body is json:, form: or body:; what differs is ${randint(1, 9)}, ${choice(a, b)} or ${user()}",
     "extract": _ONCE,
-    "max_users": "parallel_users: is the number of users",
     "on_failure": _STEPS,
     "probability": _STEPS,
-    "rate": OPEN_MODEL,
-    "stages": "write one test for each stage, with its own parallel_users: and duration:; ramp_up: starts users evenly",
     "steps": _STEPS,
     "thresholds": _THRESHOLDS,
     "trace": "",

@@ -10,8 +10,9 @@ from typing import Any
 
 from perfcore.suite.authentication import AUTH_MODELS
 from perfcore.suite.expectation import Expectation
+from perfcore.suite.load_keys import ITERATION_KEYS
 from perfcore.suite.option_conflicts import HEADER_OF_KEY
-from perfcore.suite.test_case import BODY_KEYS, ITERATION_KEYS, TestCase
+from perfcore.suite.test_case import BODY_KEYS, TestCase
 from perfcore.suite.test_suite import TestSuite
 
 _NOT_IN_ENVIRONMENT = ("tests",)

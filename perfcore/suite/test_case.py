@@ -5,11 +5,12 @@ A TestCase is frozen and was checked when it was made; everything after it trust
 whoever sends them.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from perfcore.suite import foreign_keys, not_yet
 from perfcore.suite.authentication import AUTH_FORMS, AuthField, BasicAuth, BearerAuth
@@ -31,19 +32,29 @@ from perfcore.suite.field_types import (
     TextMap,
     Timeout,
     UserCount,
+    read_word,
 )
+from perfcore.suite.load_keys import load_mistakes
 from perfcore.suite.mistakes import Mistake, shown
 from perfcore.suite.model import SuiteModel, make_model, nested
 from perfcore.suite.multipart import Multipart
 from perfcore.suite.network_route import Addresses, DnsOptions, ProxyUrl, Resolve, UnixSocket
 from perfcore.suite.option_conflicts import option_mistakes
+from perfcore.suite.rates import StartRate, default_max_users
 from perfcore.suite.retry_conditions import RetryCount, RetryOn, read_retry_conditions
+from perfcore.suite.stages import StagesField
 from perfcore.suite.think_time import ThinkTime, ThinkTimeField
 
 __all__ = ["BasicAuth", "BearerAuth", "Expectation", "TestCase", "ThinkTime", "TlsOptions", "result_key"]
 
 BODY_KEYS = ("body", "json", "form", "multipart", "body_file")
-ITERATION_KEYS = ("iterations", "total_iterations")
+
+
+ArrivalField = Annotated[
+    Literal["poisson", "constant"],
+    PlainValidator(read_word(("poisson", "constant"))),
+    WithJsonSchema({"enum": ["poisson", "constant"]}),
+]
 
 
 class TlsOptions(SuiteModel):
@@ -169,6 +180,23 @@ class TestCase(SuiteModel):
         alias="ramp_up",
         description="users start evenly over this time; 0s: all at once (default: at most 2,000 a second)",
     )
+    stages: StagesField = Field(
+        default=None,
+        description="load over time, straight from value to value: [{duration: 30s, users: 50}], or with rate: 500/s",
+    )
+    rate_per_s: StartRate | None = Field(
+        default=None,
+        alias="rate",
+        description="open model: iterations started per second, over all workers: 500/s",
+    )
+    arrival: ArrivalField = Field(
+        default="poisson", description="open model: when iterations start: poisson (default) or constant"
+    )
+    max_users: UserCount | None = Field(
+        default=None,
+        description="open model: iterations at the same time; more are dropped and counted (default: rate × 10 s, "
+        "between 100 and 20,000)",
+    )
     think_time: ThinkTimeField = Field(
         default=ThinkTime(),
         description="pause after a request: 200ms, {min, max}, {mean, distribution: exponential}",
@@ -223,9 +251,36 @@ class TestCase(SuiteModel):
         return has_body and "method" not in self.model_fields_set
 
     @property
+    def is_open(self) -> bool:
+        """Whether iterations start by the clock, and not when a user is free."""
+        return self.rate_per_s is not None or (self.stages is not None and self.stages.kind == "rate")
+
+    @property
+    def load_duration_s(self) -> float | None:
+        """How long the load lasts; None when only its count ends it."""
+        return self.duration_s if self.stages is None else self.stages.duration_s
+
+    @property
+    def most_users(self) -> int:
+        """Users that there are at the same time at most."""
+        if not self.is_open:
+            return self.parallel_users if self.stages is None else round(self.stages.highest)
+        return self.max_users or default_max_users(self.highest_rate)
+
+    @property
+    def users_to_preconnect(self) -> int:
+        """All of a closed model; of an open one, of which most may never be needed, as many as arrive in a second."""
+        return min(self.most_users, math.ceil(self.highest_rate)) if self.is_open else self.most_users
+
+    @property
+    def highest_rate(self) -> float:
+        """Of an open model, iterations per second."""
+        return self.rate_per_s or (self.stages.highest if self.stages is not None else 0.0)
+
+    @property
     def effective_iterations(self) -> int | None:
         """Iterations of each user; None when only total_iterations or the duration ends the test."""
-        if self.iterations is None and self.total_iterations is None and self.duration_s is None:
+        if self.iterations is None and self.total_iterations is None and self.load_duration_s is None:
             return 1
         return self.iterations
 
@@ -234,10 +289,7 @@ class TestCase(SuiteModel):
         bodies = [key for key in BODY_KEYS if _is_given(data, key)]
         for key in bodies[1:]:
             yield Mistake((key,), f"a request has one body; it already has {bodies[0]}")
-        if all(data.get(key) is not None for key in ITERATION_KEYS):
-            yield Mistake(
-                ("total_iterations",), "give either iterations (of each user) or total_iterations (of all)"
-            )
+        yield from load_mistakes(data)
         yield from option_mistakes(data)
 
 

@@ -199,10 +199,10 @@ def test_an_option_of_another_command_is_answered_with_its_command(
             for flag in ("--duration", "--run-time", "-duration")
         ),
         *(
-            (flag, "limits: {max_rate: 500/s} in the suite is the most")
+            (flag, "the rate is rate: 500/s of a test in the suite")
             for flag in ("-R", "--rps", "-rate", "-q")
         ),
-        ("--stages", "stages are not supported yet"),
+        ("--stages", "stages are stages: [{duration: 30s, users: 50}] of a test in the suite"),
         ("--user", "credentials are auth: in the suite, the number of users is parallel_users: there"),
         *((flag, "users start over ramp_up: in the suite") for flag in ("--spawn-rate", "--ramp-up")),
         *((flag, "the suite is the argument itself") for flag in ("-f", "--locustfile", "--config")),

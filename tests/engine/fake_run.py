@@ -61,6 +61,7 @@ class Run:
             clock=self.clock,
             on_failure=lambda exchange, text: self.failures.append((exchange.user, text)),
             on_housekeeping=self._keep_house,
+            spins=False,  # time stands still for whoever does not wait
         ).run()
         assert not self.transport.in_flight
         for load in self.loads:

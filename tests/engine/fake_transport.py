@@ -114,6 +114,9 @@ class FakeTransport:
         self._ends = [entry for entry in self._ends if entry[2] is not exchange]
         heapq.heapify(self._ends)
 
+    def hand_back(self, exchange: Exchange) -> None:
+        """It never goes on by itself."""
+
     def location(self, exchange: Exchange) -> str | None:
         return exchange.headers.get("location")
 

@@ -4,7 +4,8 @@ import random
 
 from perfcore.engine.case_load import CaseLoad, RequestSource
 from perfcore.engine.cycle import Budget as IterationBudget
-from perfcore.engine.pacing import pacer_for
+from perfcore.engine.open_load import Arrivals
+from perfcore.engine.pacing import dealt, pacer_for
 from perfcore.suite.test_case import TestCase
 
 
@@ -38,8 +39,11 @@ def case_load(
 
     `graceful_stop_s` goes before the key and may be zero, which a suite may not say.
     """
-    case = TestCase(name="t", endpoint="http://127.0.0.1/", **{"ramp_up": 0, **keys})
+    if not (keys.get("rate") or keys.get("stages")):
+        keys = {"ramp_up": 0, **keys}
+    case = TestCase(name="t", endpoint="http://127.0.0.1/", **keys)
     pacer = pacer_for(case)
+    offsets = pacer.arrivals(rank, of, f"{seed}")
     grace_s = case.graceful_stop_s if graceful_stop_s is None else graceful_stop_s
     return CaseLoad(
         index,
@@ -50,7 +54,8 @@ def case_load(
         iterations=None if case.total_iterations is not None else case.effective_iterations,
         budget=budget,
         start_ns=start_ns,
-        end_ns=None if case.duration_s is None else start_ns + round(case.duration_s * 1e9),
+        end_ns=None if case.load_duration_s is None else start_ns + round(case.load_duration_s * 1e9),
+        arrivals=None if offsets is None else Arrivals(offsets, dealt(case.most_users, rank, of)),
         graceful_stop_ns=round(grace_s * 1e9),
         draw=random.Random(seed),
     )

@@ -20,6 +20,7 @@ RIGHT = {
     "command_line": (),
     "own_process": False,
     "engine": "auto",
+    "spin": True,
 }
 CASE = TestCase(name="A", endpoint="http://h/")
 SUITE = TestSuite(name="S", tests=[CASE])
@@ -51,6 +52,7 @@ def test_right_arguments_are_taken(given):
         ("on_progress", [5, "print", [print], True]),
         ("command_line", [5, "perfcore suite.yaml", None, [5], {"a": 1}, True]),
         ("own_process", [1, "yes", None]),
+        ("spin", [1, "no", None]),
         ("engine", ["curl", "", "Wire", None, 1, True]),
     ],
 )

@@ -51,7 +51,7 @@ def test_more_users_than_descriptors_is_one_line_before_the_first_request(tmp_pa
     assert done.code == 107
     told = re.fullmatch(
         r"perfcore: a worker with 150 users needs (\d+) file descriptors and the hard limit is 128: "
-        r"raise it \(ulimit -n (\d+)\), or ask for fewer users",
+        r"raise it \(ulimit -n (\d+)\), or ask for fewer users \(of a rate: max_users\)",
         done.stderr.splitlines()[-1],
     )
     assert told is not None, done.stderr

@@ -171,6 +171,7 @@ def test_steps_have_rows_below_their_test():
     table = text[text.index("response time  ") : text.index("on the wire")].strip().splitlines()
     assert [re.split("  +", line.strip())[0] for line in table[1:]] == [
         "buy",
+        "95 % within",
         "step login",
         "step order",
         "whole iteration",
@@ -267,7 +268,7 @@ def test_the_closed_model_is_told_once_and_only_where_there_is_one():
     opened = one_test(load={"model": "open", "rate": 500.0, "duration_s": 30})
     text = summary_text(suite_result({"a": opened}))
     assert CLOSED_MODEL not in text
-    assert "500/s, open model for 30s" in text
+    assert "500/s for 30s, open model" in text
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,7 @@ KNOWN = {
         *((key, "write tls: {verify: false} to accept any certificate") for key in ("insecure", "verify")),
         ("query", "did you mean 'params'?"),
         ("retry", "did you mean 'retries'?"),
-        (
-            "rps",
-            "a rate to hold is not supported yet; think_time: and pacing: slow users down, limits: {max_rate",
-        ),
+        ("rps", "did you mean 'rate' (iterations started per second)?"),
     ],
 )
 def test_a_key_of_another_tool_is_answered_with_the_one_that_does_it(key: str, answer: str) -> None:
@@ -49,7 +46,8 @@ def test_a_key_of_another_tool_is_answered_with_the_one_that_does_it(key: str, a
             "users",
             "unknown key 'users'; did you mean 'parallel_users'?; keys of a test stand there, or under def",
         ),
-        ("rate", "'rate' is not supported yet; think_time: and pacing: slow users down"),
+        ("rate", "'rate' is a key of a test; write it there, or under defaults: for every"),
+        ("warmup", "'warmup' is not supported yet; put a short test"),
         (
             "parallel_users",
             "'parallel_users' is a key of a test; write it there, or under defaults: for every",

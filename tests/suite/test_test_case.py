@@ -138,8 +138,8 @@ def test_scalars_become_the_text_that_yaml_has_for_them():
         ({"iteratons": 3}, "iteratons: unknown key 'iteratons'; did you mean 'iterations'?"),
         ({"steps": []}, "steps: 'steps' is not supported yet; write each request as a test of its own"),
         (
-            {"rate": "5/s"},
-            "rate: 'rate' is not supported yet; think_time: and pacing: slow users down, limits: {max_ra",
+            {"warmup": "5s"},
+            "warmup: 'warmup' is not supported yet; put a short test of the same request before",
         ),
         ({"trace": "w3c"}, "trace: 'trace' is not supported yet"),
         ({"timeout": 0}, "timeout: 0 is not a duration greater than 0, such as 30s or 500ms"),

@@ -1,0 +1,52 @@
+"""The open model on a worker: arrivals that are due by the clock, and users who are free to take them."""
+
+from collections.abc import Iterator
+
+from perfcore.engine.transport import Exchange
+
+NEVER_NS = 1 << 62
+
+
+class Arrivals:
+    """A worker's part of a schedule, and its users, of whom the most recently freed goes first.
+
+    `offsets` are ascending nanoseconds from the start of the load, `numbers` those of the users, of whom at most
+    `most_users` are busy at the same time. `next_ns` is when the next arrival is due; `taken` counts those that were,
+    `dropped` those of them that found nobody free.
+    """
+
+    def __init__(self, offsets: Iterator[int], numbers: range) -> None:
+        self._offsets = offsets
+        self._numbers = numbers
+        self._start_ns = 0
+        self.most_users = len(numbers)
+        self.free: list[Exchange] = []
+        self.taken = 0
+        self.dropped = 0
+        self.next_ns = NEVER_NS
+        self._advance()
+
+    def begin_at(self, start_ns: int) -> None:
+        """Say when the load begins; before the first arrival was taken."""
+        if self.next_ns != NEVER_NS:
+            self.next_ns += start_ns - self._start_ns
+        self._start_ns = start_ns
+
+    def user_number(self, at: int) -> int:
+        """Of the user that begins as the `at`-th, from 0."""
+        return self._numbers[at] + 1
+
+    def take(self) -> int:
+        """When the arrival was due whose turn it is; the one after it is then the next."""
+        due_ns = self.next_ns
+        self.taken += 1
+        self._advance()
+        return due_ns
+
+    def end(self) -> None:
+        """Nothing arrives any more."""
+        self.next_ns = NEVER_NS
+
+    def _advance(self) -> None:
+        offset_ns = next(self._offsets, None)
+        self.next_ns = NEVER_NS if offset_ns is None else self._start_ns + offset_ns
