@@ -69,7 +69,7 @@ rows["error"] = 0
 for length in range(200):  # every page of the figures that these rows reach
     collector.fold(rows)
 before = resident_bytes()
-for _ in range(3000):
+for _ in range(2000):
     collector.fold(rows[: lengths.randrange(1, 1024)])
 print(resident_bytes() - before)
 """
