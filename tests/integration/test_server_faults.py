@@ -150,12 +150,17 @@ def test_idle_connections_that_the_server_closes_cost_no_request(tmp_path, targe
     suite = one_test(
         target.url, endpoint='"/close?after_ms=20"', parallel_users=4, iterations=5, think_time="300ms"
     )
-    test = run(tmp_path, suite, "--procs", "2", "--engine", engine).test("test")
-    assert_numbers_add_up(test)
-    assert test["errors"] == {}
-    assert test["total_requests"] == 20
-    counted = target.stats()
-    assert test["attempts"] == counted["requests"] == 20
+    for _ in range(3):
+        target.reset()
+        test = run(tmp_path, suite, "--procs", "2", "--engine", engine).test("test")
+        assert_numbers_add_up(test)
+        assert test["errors"] == {}
+        counted = target.stats()
+        assert test["total_requests"] == counted["requests"] == 20
+        assert test["attempts"] == 20 + test["resent_requests"]
+        if not test["resent_requests"]:
+            break  # else the server was held up for so long that it closed under the next request
+    assert test["attempts"] == 20
     assert counted["connections"] == 20
 
 
