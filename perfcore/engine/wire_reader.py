@@ -104,8 +104,9 @@ class AnswerReader:
     def on_message_complete(self) -> None:
         parser = self._parser
         status = parser.get_status_code()
-        if 100 <= status < 200:  # interim: the answer is still to come
-            self.begun -= 1
+        if 100 <= status < 200:
+            if not self.complete:  # interim: the answer is still to come
+                self.begun -= 1
             return
         if not self.complete:
             self.status = status

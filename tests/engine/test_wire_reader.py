@@ -89,6 +89,7 @@ def test_an_answer_cut_anywhere_is_never_whole(expected: Answer, data: st.DataOb
 @example(Answer(OK, 200, b"ok", len(OK), True), OK)
 @example(Answer(CHUNKED + b"0\r\n\r\n", 200, b"", len(CHUNKED), True), b"0\r\n\r\n")
 @example(Answer(CHUNKED + b"0\r\n\r\n", 200, b"", len(CHUNKED), True), OK[:1])
+@example(Answer(CHUNKED + b"0\r\n\r\n", 200, b"", len(CHUNKED), True), b"HTTP/1.0 100\n\n")
 @settings(max_examples=200, deadline=None)
 def test_what_follows_an_answer_is_noticed_and_none_of_it(expected: Answer, surplus: bytes) -> None:
     for pieces in ([expected.data + surplus], [expected.data[:-1], expected.data[-1:] + surplus]):
