@@ -35,6 +35,7 @@ from perfcore.metrics.samples import (
     SampleRing,
     SampleWriter,
     pack_plain_row,
+    packed_delay,
     plain_rest,
 )
 from perfcore.metrics.test_document import TestFacts, test_document
@@ -53,6 +54,7 @@ class _Row:
     due_ns: int = 1_000_000_000
     issued_ns: int = 1_000_004_000
     done_ns: int = 1_000_300_000
+    delay: int = packed_delay(5, 1)
     received_bytes: int = 180
     sent_bytes: int = 90
     failed_checks: int = 0
@@ -108,7 +110,7 @@ def measure_plain_write(rows: int) -> float:
         for at in range(rows):
             offset = at % BLOCK_ROWS * ROW_BYTES
             pack_plain_row(
-                memory, offset, 1_000_000_000, 1_000_004_000, 1_000_300_000, 180, 280, 200, rest, at
+                memory, offset, 1_000_000_000, 1_000_004_000, 1_000_300_000, 0, 180, 280, 200, rest, at
             )
 
     return median_cpu_ns(work, rows)
@@ -123,6 +125,9 @@ def plain_rows(random: np.random.Generator, issued_after_ns: int) -> np.ndarray:
     rows["due_ns"] = issued - random.integers(2_000, 9_000, BLOCK_ROWS)
     rows["done_ns"] = issued + service
     rows["ttfb_us"] = service // 1000 * 9 // 10
+    # At full rate every eighth batch of answers is looked at.
+    rows["delay_us"] = service // 10_000
+    rows["delay_weight"] = np.where(np.arange(BLOCK_ROWS) // 16 % 8 == 0, 8, 0)
     rows["received_bytes"], rows["sent_bytes"] = 180, 90
     rows["status"], rows["attempts"] = 200, 1
     rows["user"] = random.integers(0, 50, BLOCK_ROWS)

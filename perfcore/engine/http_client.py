@@ -21,6 +21,7 @@ from perfcore.engine.curl_errors import URL_MALFORMAT
 from perfcore.engine.curl_handle import FAR_NS, TIMEOUT_SOCKET, Shard, User
 from perfcore.engine.poller import READ, Poller
 from perfcore.engine.preconnection import report_all
+from perfcore.engine.receive_stamps import peek_stamp_on
 from perfcore.engine.redirects import REDIRECTS, can_be_followed, next_request, sendable_place
 from perfcore.engine.rehearsal import rehearse
 from perfcore.engine.socket_watch import curl_events
@@ -46,6 +47,7 @@ class HttpClient(TransferUsers):
         super().__init__(poller)
         self._touched: list[Shard] = []
         self._unhandled: list[tuple[int, int]] = []  # events that the last pass had no time for
+        self._stamps_ns: dict[int, int] = {}  # by descriptor: of the answers that are looked at in this pass
         self._came_ns: dict[int, int] = {}  # when the answers that this pass has still to collect were whole
         self._hops: list[tuple[Exchange, Request]] = []  # of redirects, for when a batch is collected
         self._early: list[Exchange] = []  # ended while they were started
@@ -114,6 +116,7 @@ class HttpClient(TransferUsers):
 
     def _pass(self, until_ns: int, completed: list[Exchange]) -> None:
         begin_ns = _clock_ns()
+        self._stamping.adapt(begin_ns)
         timeout_s = self._until_libcurl_wants(begin_ns, (until_ns - begin_ns) / 1e9)
         events = self._unhandled or self._poller.wait(0 if completed else timeout_s)
         self._unhandled = []
@@ -122,6 +125,7 @@ class HttpClient(TransferUsers):
             if shard.running < shard.active:
                 self._collect(shard, completed)
         self._came_ns.clear()
+        self._stamps_ns.clear()
         if _clock_ns() >= self._wake_ns:
             self._serve_timers(completed)
         if self._hops:
@@ -141,6 +145,8 @@ class HttpClient(TransferUsers):
     def _act_on(self, events: list[tuple[int, int]]) -> None:
         """Let libcurl read what has come, and note when; what has ended is collected afterwards, all together."""
         owners, wanted, came_ns = self._watch.owner, self._watch.wanted, self._came_ns
+        self._stamping.begin_batch(len(events))
+        takes_stamps = self._stamping.takes_batch
         for fd, ready in events:
             shard = owners[fd]
             if shard is None or not wanted[fd]:
@@ -150,6 +156,8 @@ class HttpClient(TransferUsers):
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
+            if takes_stamps and ready & READ:
+                self._stamps_ns[fd] = peek_stamp_on(fd)
             running = shard.act(fd, 1 if ready == READ else curl_events(ready))[1]
             if running < shard.running:
                 came_ns[fd] = _clock_ns()
@@ -239,7 +247,7 @@ class HttpClient(TransferUsers):
     def _collect(self, shard: Shard, completed: list[Exchange]) -> None:
         """Take what has ended; users of plain tests go on, all of a batch together."""
         exchange_of, remove, add = self._exchange_of, shard.remove_handle, shard.add_handle
-        came_ns = self._came_ns
+        came_ns, stamps_ns = self._came_ns, self._stamps_ns
         waiting = 1
         while waiting:
             waiting, succeeded, failed = shard.info_read()
@@ -249,6 +257,7 @@ class HttpClient(TransferUsers):
                 exchange = exchange_of[handle]
                 user: User = exchange.transport_state
                 done_ns = came_ns.pop(user.fd, now_ns)
+                exchange.delay = self._delay(exchange, user, done_ns) if stamps_ns else 0
                 # First: a connection that is not kept is closed by it, and that is looked at below.
                 remove(handle)
                 cycle = user.cycle
@@ -263,6 +272,7 @@ class HttpClient(TransferUsers):
             for handle, curl_code, message in failed:
                 exchange = exchange_of[handle]
                 user = exchange.transport_state
+                exchange.delay = 0
                 remove(handle)
                 self._take_failure(
                     exchange, user, came_ns.pop(user.fd, now_ns), curl_code, message, completed
@@ -273,7 +283,11 @@ class HttpClient(TransferUsers):
                     exchange.issued_ns = now_ns
                 shard.running = shard.act(TIMEOUT_SOCKET, 0)[1]
                 if shard.running < shard.active:
-                    waiting, came_ns = 1, {}  # what has ended by now was not waited for
+                    waiting, came_ns, stamps_ns = 1, {}, {}  # what has ended by now was not waited for
+
+    def _delay(self, exchange: Exchange, user: User, done_ns: int) -> int:
+        stamp_ns = self._stamps_ns.pop(user.fd, 0)
+        return self._stamping.delay(stamp_ns, self._stamping.weight, exchange.issued_ns, done_ns)
 
     def _take_answer(self, exchange: Exchange, user: User, done_ns: int, completed: list[Exchange]) -> None:
         exchange.done_ns = done_ns

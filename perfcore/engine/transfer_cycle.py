@@ -63,6 +63,7 @@ def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> 
         due_ns,
         issued_ns if issued_ns > due_ns else due_ns,
         done_ns,
+        exchange.delay,
         body_bytes + getinfo(_HEAD_SIZE),
         getinfo(_FIRST_BYTE_US),
         status,

@@ -16,6 +16,7 @@ from perfcore.engine.curl_handle import Shard, User, default_ca_file
 from perfcore.engine.curl_options import set_addresses
 from perfcore.engine.poller import Poller, is_readable
 from perfcore.engine.preconnection import Preconnection, can_be_used
+from perfcore.engine.receive_stamps import Stamping, ask_for_stamps_on
 from perfcore.engine.redirects import origin
 from perfcore.engine.socket_watch import SocketWatch
 from perfcore.engine.transfer_cycle import cycle_for
@@ -39,6 +40,7 @@ class TransferUsers:
         self._user_of: dict[int, User] = {}  # by descriptor
         self._figures = TransferFigures(self._become_wary)
         self._names = NameTable()
+        self._stamping = Stamping()
         self._ca_file = default_ca_file()
         self._preconnection = Preconnection(poller, self._watch, self._ca_file)
         self._emptied_jars: dict[int, int] = {}
@@ -184,6 +186,7 @@ class TransferUsers:
         user.open_sockets += 1
         user.fd = fd
         self._user_of[fd] = user
+        ask_for_stamps_on(fd)
         return 0
 
     def _close_socket(self, fd: int) -> int:

@@ -93,7 +93,8 @@ class Exchange:
 
     The loop owns who and when (`user` to `due_ns`, `under_way`), the transport everything from `issued_ns` on.
     Instants are CLOCK_MONOTONIC nanoseconds, phases whole microseconds, `error` and `flags` the codes of a
-    sample row. `attempts` counts the times that the request went out (none, when no connection could be made),
+    sample row. `delay` (samples.packed_delay) is how long the answer lay in the kernel. `attempts` counts
+    the times that the request went out (none, when no connection could be made),
     `earlier_us` is what passed before the last of them began. `earlier`, what tries before this one came to, and
     `load` are the loop's, as are `waits` (for its next request to be due) and `ends` (it begins no more iteration),
     `transport_state` is the transport's alone. `seeks` is how many more of its answers are kept
@@ -106,6 +107,7 @@ class Exchange:
         "case",
         "connect_us",
         "connections",
+        "delay",
         "dns_us",
         "done_ns",
         "due_ns",
@@ -149,6 +151,7 @@ class Exchange:
         self.due_ns = 0
         self.issued_ns = 0
         self.done_ns = 0
+        self.delay = 0
         self.status = 0
         self.error = 0
         self.error_text = ""

@@ -76,6 +76,7 @@ class WireClient(WireExchanges):
         completed, self._early = self._early, []
         connector = self._connector
         now_ns = _clock_ns()
+        self._stamping.adapt(now_ns)
         until_ns = now_ns + int(timeout_s * 1e9)
         while True:
             connector.serve_timers(now_ns)
@@ -103,7 +104,9 @@ class WireClient(WireExchanges):
         """What has come on a batch of descriptors. The fast path: each line in it is paid for by every request."""
         users, view, clock, pack = self._user_of, self._view, _clock_ns, pack_plain_row
         begins_with = self._buffer.startswith
-        recorder = self._recorder
+        recorder, stamping = self._recorder, self._stamping
+        stamping.begin_batch(len(events))
+        takes_stamps = stamping.takes_batch
         offset, sequence, end = (0, 0, 0) if recorder is None else recorder.place
         rows = view if recorder is None else recorder.row_bytes
         for fd, ready in events:
@@ -112,13 +115,21 @@ class WireClient(WireExchanges):
                 self._connector.serve(fd, ready)
                 continue
             try:
-                size = user.recv_into(view)  # type: ignore[misc]  # a user in the table has a connection
+                if takes_stamps or user.cycle is None:
+                    size, stamp_ns = user.recv_stamped(view)  # type: ignore[misc]  # in the table: it has a connection
+                else:
+                    size, stamp_ns = user.recv_into(view), 0  # type: ignore[misc]
             except BROKEN as error:
                 self._receive_nothing(user, ready, error, completed)
                 continue
             done_ns = clock()
-            cycle = user.cycle
+            cycle, delay = user.cycle, 0
+            if stamp_ns:
+                # Outside of a cycle every answer is looked at.
+                weight = 1 if cycle is None else stamping.weight
+                delay = stamping.delay(stamp_ns, weight, user.issued_ns, done_ns)
             if cycle is None:
+                user.delay = delay
                 self._receive(user, size, done_ns, completed)
                 continue
             known = user.known
@@ -128,6 +139,7 @@ class WireClient(WireExchanges):
             else:
                 received_bytes = self._parse_plain(user, cycle, size, done_ns)
                 if not received_bytes:
+                    user.delay = delay
                     self._receive(user, size, done_ns, completed)
                     continue
                 known, status, issued_ns = _UNKNOWN, self._plain_status, clock()
@@ -135,6 +147,7 @@ class WireClient(WireExchanges):
             if cycle.judge is not None:
                 may_go_on = may_go_on and self._is_right(user, cycle, known, size, status, done_ns)
             if not may_go_on or (cycle.take is not None and not cycle.take()):
+                user.delay = delay
                 self._end_cycle(user, size, received_bytes, status, done_ns, completed)
                 continue
             broken, rest, due_ns, began_ns = None, user.rest, user.due_ns, user.issued_ns
@@ -148,7 +161,9 @@ class WireClient(WireExchanges):
             user.due_ns, user.issued_ns = done_ns, issued_ns
             user.left -= 1
             service_us = (done_ns - began_ns) // 1000
-            pack(rows, offset, due_ns, began_ns, done_ns, received_bytes, service_us, status, rest, sequence)
+            pack(
+                rows, offset, due_ns, began_ns, done_ns, delay, received_bytes, service_us, status, rest, sequence
+            )  # fmt: skip
             offset += ROW_BYTES
             sequence = (sequence + 1) & SEQUENCE_MASK
             if offset == end:

@@ -18,6 +18,7 @@ from perfcore.engine.curl_errors import error_code, error_text
 from perfcore.engine.curl_handle import FAR_NS, TIMEOUT_SOCKET, Shard, default_ca_file, local_address
 from perfcore.engine.curl_options import set_addresses, set_local_address, set_settings
 from perfcore.engine.poller import READ, Poller
+from perfcore.engine.receive_stamps import ANCILLARY_BYTES, ask_for_stamps, peek_stamp, stamp_of
 from perfcore.engine.socket_watch import SocketWatch, curl_events
 from perfcore.engine.transport import Request, RequestSettings
 
@@ -33,7 +34,8 @@ _arrived = array("i", [0])  # bytes in the socket, undecrypted
 class Connection:
     """One connection, being made or standing. Phases are microseconds since it was asked for.
 
-    `send(bytes)` and `recv_into(buffer)` return sizes. They raise BlockingIOError, and OSError or pycurl.error when the
+    `send(bytes)` and `recv_into(buffer)` return sizes, `recv_stamped(buffer)` a size and when the kernel received it
+    (see receive_stamps; 0 where that is not known). They raise BlockingIOError, and OSError or pycurl.error when the
     connection is broken.
     """
 
@@ -54,6 +56,7 @@ class Connection:
         "is_tls",
         "owner",
         "recv_into",
+        "recv_stamped",
         "send",
         "settings",
         "shard",
@@ -86,6 +89,7 @@ class Connection:
         self.error_text = ""
         self.send: Callable[[Any], int] = handle.send
         self.recv_into: Callable[[Any], int] = handle.recv_into
+        self.recv_stamped: Callable[[Any], tuple[int, int]] = self._receive_peeked
 
     def stand(self, is_tls: bool) -> None:
         """libcurl has made it."""
@@ -101,14 +105,26 @@ class Connection:
         self.address = (
             f"unix:{path}" if path else bytes(getinfo(pycurl.PRIMARY_IP)).decode("utf-8", "replace")
         )
+        # The family is of no matter here; that it is given saves asking the kernel.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=self.fd)
+        ask_for_stamps(self._socket)
         if is_tls:
             self._receive, self.recv_into = self.recv_into, self._receive_all
         else:
-            # libcurl's own send and recv cost twice as much, and do nothing else where there is no TLS. The family is
-            # of no matter here; that it is given saves asking the kernel.
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=self.fd)
+            # libcurl's own send and recv cost twice as much, and do nothing else where there is no TLS.
             self.send = self._socket.send
             self.recv_into = self._socket.recv_into
+            self.recv_stamped = self._receive_stamped
+
+    def _receive_stamped(self, buffer: memoryview) -> tuple[int, int]:
+        assert self._socket is not None
+        size, ancillary, _, _ = self._socket.recvmsg_into((buffer,), ANCILLARY_BYTES)
+        return size, stamp_of(ancillary)
+
+    def _receive_peeked(self, buffer: memoryview) -> tuple[int, int]:
+        """Over TLS: of the first bytes that wait, before OpenSSL takes them."""
+        stamp_ns = 0 if self._socket is None else peek_stamp(self._socket)
+        return self.recv_into(buffer), stamp_ns
 
     def _receive_all(self, buffer: memoryview) -> int:
         """Over TLS: what OpenSSL has taken from the socket wakes nobody, so everything is read that there is, or fits.
@@ -155,7 +171,7 @@ class Connection:
 
         Over TLS what it said is lost then.
         """
-        if self._socket is not None:
+        if self._socket is not None and not self.is_tls:
             try:
                 self._socket.recv(1, socket.MSG_PEEK)
             except BlockingIOError:

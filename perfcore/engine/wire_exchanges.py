@@ -309,7 +309,7 @@ class WireExchanges(WireUsers):
 
     def _fail(self, user: WireUser, now_ns: int, code: int, text: str, completed: list[Exchange]) -> None:
         self._leave_cycle(user)
-        reader = user.reader
+        reader, user.delay = user.reader, 0
         exchange = self._figures.fill(user, now_ns, 0 if reader is None else reader.received_bytes)
         exchange.status, exchange.error, exchange.error_text = 0, code, text
         if reader is not None:

@@ -31,6 +31,7 @@ class WireFigures(ConnectionCounts):
         """The exchange of the user's request, which has ended in one way or another, with its figures."""
         exchange, connection = user.exchange, user.connection
         exchange.done_ns = done_ns
+        exchange.delay = user.delay
         exchange.received_bytes = received_bytes
         exchange.sent_bytes = user.sent_bytes
         exchange.attempts = user.attempts

@@ -34,6 +34,7 @@ class WireUser:
         "cookies",
         "cycle",
         "data",
+        "delay",
         "due_ns",
         "exchange",
         "first_ns",
@@ -49,6 +50,7 @@ class WireUser:
         "prepared",
         "reader",
         "recv_into",
+        "recv_stamped",
         "request",
         "resent",
         "rest",
@@ -74,6 +76,7 @@ class WireUser:
         self.connected_to = ""  # scheme and authority of the URL for which it was made
         self.send: Callable[[Any], int] | None = None
         self.recv_into: Callable[[Any], int] | None = None
+        self.recv_stamped: Callable[[Any], tuple[int, int]] | None = None
         self.jar: CookieJar | None = None
         self.cookies = b""  # the Cookie header within `data`
         self.addresses: AddressChoice | None = None
@@ -101,6 +104,7 @@ class WireUser:
         self.first_ns = 0  # the first byte of the answer
         self.sent_ns = 0  # the request began to go out
         self.sent_bytes = 0
+        self.delay = 0  # of the last piece of the answer
         self.body_offset = 0  # of an Upload, sent so far
         self.unsent: memoryview | None = None
 
@@ -144,6 +148,7 @@ class WireUser:
         self.connection = connection
         self.send = connection.send
         self.recv_into = connection.recv_into
+        self.recv_stamped = connection.recv_stamped
         self.answers = 0
 
     def is_connected_to(self, url: str) -> bool:
@@ -154,7 +159,7 @@ class WireUser:
     def drop_connection(self) -> Connection | None:
         """The connection that was the user's, if it had one."""
         connection, self.connection = self.connection, None
-        self.send = self.recv_into = None
+        self.send = self.recv_into = self.recv_stamped = None
         self.cycle = None
         return connection
 

@@ -11,6 +11,7 @@ from perfcore.engine.cookie_jar import CookieJar
 from perfcore.engine.curl_handle import FAR_NS
 from perfcore.engine.cycle import Cycle
 from perfcore.engine.poller import Poller
+from perfcore.engine.receive_stamps import Stamping
 from perfcore.engine.redirects import origin
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange, Request
@@ -46,6 +47,7 @@ class WireUsers:
         self._cycles: dict[int, Cycle] = {}  # by test
         self._templates: dict[int, WireTemplate | None] = {}  # by test
         self._names = NameTable()
+        self._stamping = Stamping()
         self._in_flight = 0
         self._standing: dict[tuple[int, int], WireUser] = {}  # connected beforehand, by test and number
         self._plain_reader = PlainReader()
@@ -118,7 +120,7 @@ class WireUsers:
         user.connection = self._connector.connect(
             user, request, user.exchange.user, max(left_s, 0.001), self._chosen_address(user, request)
         )
-        user.send = user.recv_into = None
+        user.send = user.recv_into = user.recv_stamped = None
 
     def _chosen_address(self, user: WireUser, request: Request) -> tuple[str, str] | None:
         if user.addresses is None:

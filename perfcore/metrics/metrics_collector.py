@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perfcore.metrics import histogram, outcomes, samples, slowest, timeline
+from perfcore.metrics import client_delay, histogram, outcomes, samples, slowest, timeline
+from perfcore.metrics.client_delay import ClientDelay
 from perfcore.metrics.histogram import Distribution, bucket_index
 from perfcore.metrics.samples import Rows
 from perfcore.metrics.slowest import Slowest
@@ -52,6 +53,7 @@ _WORDS_PER_TEST = (
     + _ERRORS
     + samples.CHECKS
     + slowest.WORDS
+    + client_delay.WORDS
     + len(DISTRIBUTIONS) * histogram.WORDS
     + timeline.WORDS
 )
@@ -85,6 +87,7 @@ class TestFigures:
         self.error_counts = cutter.cut(_ERRORS)
         self.failed_check_counts = cutter.cut(samples.CHECKS)
         self.slowest = Slowest(cutter.cut(slowest.WORDS))
+        self.client_delay = ClientDelay(cutter.cut(client_delay.WORDS))
         self.distributions = {name: Distribution(cutter.cut(histogram.WORDS)) for name in DISTRIBUTIONS}
         self.timeline = Timeline(cutter.cut(timeline.WORDS))
 
@@ -184,14 +187,15 @@ class TestFigures:
         since_start = c.done_ns - self.start_ns
         self.timeline.add(since_start, c.failed)
         distributions["lag"].add(c.lag_ns)
-        headline = c.headline
+        headline, rows = c.headline, c.rows
         if headline is None:
             response, service = c.response_ns, c.service_ns
         else:
             distributions["failed"].add(c.response_ns[~headline])
             response, service = c.response_ns[headline], c.service_ns[headline]
-            since_start = since_start[headline]
+            since_start, rows = since_start[headline], rows[headline]
         if response.size:
+            self.client_delay.add(rows, response)
             index = bucket_index(response)
             distributions["response"].add(response, index)
             distributions["service"].add(service)
@@ -233,6 +237,7 @@ class TestFigures:
         self.error_counts += other.error_counts
         self.failed_check_counts += other.failed_check_counts
         self.slowest.merge(other.slowest)
+        self.client_delay.merge(other.client_delay)
         for name, distribution in self.distributions.items():
             distribution.merge(other.distributions[name])
         self.timeline.merge(other.timeline)

@@ -37,12 +37,18 @@ RESENT = 2  # libcurl sent it again, because the kept-alive connection was dead
 INTERRUPTED = 4  # cut at the end of the run; in no total
 RETRIED = 8  # tried again by us, after a backoff
 
+DELAY_DISCARDED = 0xFFFF_FFFF  # in the place of a delay that cannot be: the clock was set meanwhile
+
 SAMPLE = np.dtype(
     [
         # What differs from one plain request to the next; see PlainRow.
         ("due_ns", "<i8"),
         ("issued_ns", "<i8"),
         ("done_ns", "<i8"),
+        # How long the answer lay in the kernel before it was read, and for how many answers of which this was one that
+        # was looked at that stands: 0 where it was not. See `packed_delay`.
+        ("delay_us", "<u4"),
+        ("delay_weight", "<u4"),
         ("received_bytes", "<i8"),
         ("ttfb_us", "<u4"),
         ("status", "<u2"),
@@ -63,21 +69,26 @@ SAMPLE = np.dtype(
         ("sequence", "<u4"),
     ]
 )
-_ROW = struct.Struct("<qqqqIHHqQIIIIIHHBBHI")
+_ROW = struct.Struct("<qqqqqIHHqQIIIIIHHBBHI")
 ROW_BYTES = _ROW.size
 assert SAMPLE.itemsize == ROW_BYTES
 SEQUENCE_MASK = 0xFFFF_FFFF
 # A row of a request on a kept connection that succeeded at the first attempt: its rest comes as one piece of bytes,
 # which takes half the time of naming twenty values.
 _REST = struct.Struct("<HqQIIIIIHHBBH")
-_PLAIN_ROW = struct.Struct(f"<qqqqIH{_REST.size}sI")
+_PLAIN_ROW = struct.Struct(f"<qqqqqIH{_REST.size}sI")
 assert _PLAIN_ROW.size == ROW_BYTES
 pack_plain_row = _PLAIN_ROW.pack_into
-"""`pack_plain_row(buffer, offset, due_ns, issued_ns, done_ns, received_bytes, ttfb_us, status, rest, sequence)`, `rest`
-being of `plain_rest`."""
+"""`pack_plain_row(buffer, offset, due_ns, issued_ns, done_ns, delay, received_bytes, ttfb_us, status, rest, sequence)`,
+`delay` being of `packed_delay`, `rest` of `plain_rest`."""
 CHECKS = 64  # of more expectations than that, the last bit stands for all further ones
 
 Rows = NDArray[np.void]
+
+
+def packed_delay(delay_us: int, weight: int) -> int:
+    """Both columns of a delay as the one value that a row is given; 0 stands for an answer that was not looked at."""
+    return weight << 32 | min(delay_us, DELAY_DISCARDED)
 
 
 def plain_rest(*, user: int, case: int, step: int, sent_bytes: int) -> bytes:
@@ -91,6 +102,7 @@ class Sample(Protocol):
     due_ns: int
     issued_ns: int
     done_ns: int
+    delay: int
     received_bytes: int
     sent_bytes: int
     failed_checks: int
@@ -148,8 +160,8 @@ class SampleWriter:
         for s in samples:
             try:
                 pack(
-                    view, offset, s.due_ns, s.issued_ns, s.done_ns, s.received_bytes, s.ttfb_us, s.status,
-                    s.step, s.sent_bytes, s.failed_checks, s.dns_us, s.connect_us, s.tls_us,
+                    view, offset, s.due_ns, s.issued_ns, s.done_ns, s.delay, s.received_bytes, s.ttfb_us,
+                    s.status, s.step, s.sent_bytes, s.failed_checks, s.dns_us, s.connect_us, s.tls_us,
                     s.user, s.earlier_us, s.case, s.attempts, s.error, s.flags, s.connections, sequence,
                 )  # fmt: skip
             except struct.error:

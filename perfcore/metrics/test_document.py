@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from perfcore.metrics import outcomes
+from perfcore.metrics.client_delay import ClientDelay
 from perfcore.metrics.confidence import confidence
 from perfcore.metrics.histogram import SCHEME, Distribution
 from perfcore.metrics.metrics_collector import PHASES, TestFigures
@@ -66,6 +67,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "success_per_second": _rate(figures.counter("succeeded_in_plan"), load_s),
         **timings,
         "schedule_lag": _lag_document(figures.distributions["lag"]),
+        "client_delay": client_delay_document(figures.client_delay),
         "phases": {name: phase_document(figures.distributions[name]) for name in PHASES},
         "status_codes": {
             str(status): int(figures.status_counts[status])
@@ -253,6 +255,19 @@ def phase_document(distribution: Distribution) -> dict[str, Any]:
         figures[percentile_key(percentile)] = _ms(value)
     figures["max_ms"] = _ms(distribution.max_ns)
     return figures
+
+
+def client_delay_document(delay: ClientDelay) -> dict[str, Any]:
+    """How long answers waited to be read, and response time without it; null where no answer was looked at."""
+    p50, p99 = quantile_fraction(50), quantile_fraction(99)
+    return {
+        "p50_ms": _ms(delay.quantile_ns(p50)),
+        "p99_ms": _ms(delay.quantile_ns(p99)),
+        "max_ms": _ms(delay.max_ns),
+        "corrected": {"p50": _ms(delay.corrected_ns(p50)), "p99": _ms(delay.corrected_ns(p99))},
+        "looked_at": delay.looked_at,
+        "discarded": delay.discarded,
+    }
 
 
 def _lag_document(lag: Distribution) -> dict[str, Any]:

@@ -5,7 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 
 from perfcore.metrics.outcomes import CODE
-from perfcore.metrics.samples import CONNECTED, INTERRUPTED, RESENT, RETRIED, SAMPLE
+from perfcore.metrics.samples import (
+    CONNECTED,
+    DELAY_DISCARDED,
+    INTERRUPTED,
+    RESENT,
+    RETRIED,
+    SAMPLE,
+    packed_delay,
+)
 
 START_NS = 1_000_000_000_000
 TRANSPORT = [
@@ -65,6 +73,10 @@ def random_rows(seed, count, *, tests=1, span_ns=3_000_000_000, ok=0.6, interrup
     resent = rng.random(count) < 0.05
     rows["flags"] |= np.where(resent, RESENT, 0).astype(np.uint8)
     rows["flags"] |= np.where(rng.random(count) < interrupted, INTERRUPTED, 0).astype(np.uint8)
+    fate = rng.integers(0, 3, count)
+    waited = (service * rng.random(count)).astype(np.int64)
+    rows["delay_us"] = np.where(fate == 1, DELAY_DISCARDED, waited // 1000)
+    rows["delay_weight"] = np.where(fate == 0, 0, rng.integers(1, 9, count))
     tries = rng.choice([0, 0, 0, 1, 3], count)
     rows["attempts"] = 1 + resent + tries
     rows["flags"] |= np.where(tries > 0, RETRIED, 0).astype(np.uint8)
@@ -103,6 +115,7 @@ def samples_of(users):
             flags=16,
             connections=17,
             earlier_us=18,
+            delay=packed_delay(19, 3),
         )
         for user in users
     ]

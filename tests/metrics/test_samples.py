@@ -68,9 +68,10 @@ def test_a_row_carries_every_field():
     ends.writer.finish()
     assert ends.reader.drain(lambda rows: kept.append(rows.copy())) == 1
     (row,) = kept[0]
-    names = [name for name in SAMPLE.names if not name.startswith(("reserved", "sequence"))]
+    names = [name for name in SAMPLE.names if not name.startswith(("delay", "sequence"))]
     assert {name: int(row[name]) for name in names} == {name: getattr(sample, name) for name in names}
     assert row["sequence"] == 1
+    assert (row["delay_us"], row["delay_weight"]) == (19, 3)
 
 
 ACTIONS = st.lists(
@@ -194,7 +195,7 @@ def tear_next_row(ends, at, torn_bytes):
     (block,) = np.flatnonzero(ends.ring.headers[:, 0] == samples.WRITING)
     start = (int(block) * SMALL_BLOCK + at) * ROW_BYTES
     whole = bytearray(ROW_BYTES)
-    samples._ROW.pack_into(whole, 0, *[1] * 19, ends.written + 1)
+    samples._ROW.pack_into(whole, 0, *[1] * (len(samples.SAMPLE) - 2), ends.written + 1)
     torn = bytes(whole[:torn_bytes]).ljust(ROW_BYTES, b"\0")
     # The low byte of a little sequence number is the whole of it; died before it, or it is a whole row.
     if torn_bytes > ROW_BYTES - 4:
