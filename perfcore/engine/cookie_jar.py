@@ -3,6 +3,7 @@
 RFC 6265; where it leaves room, and where libcurl 8.23 does otherwise, as libcurl does. What is not obvious:
 
 - http://localhost, http://127.0.0.1 and http://[::1] count as secure: they may set Secure cookies and get them sent.
+- Of several Domains the last counts, but the host's name has to end in each of them.
 - A Domain is refused where it holds no dot, but for the host's own name, which makes a cookie of that host alone.
   libcurl also knows the public suffixes and refuses `Domain=co.uk`; without their list that is taken here.
 - Of cookies with paths, domains and names of the same lengths, the one set last is sent first (RFC 6265: the oldest).
@@ -373,8 +374,8 @@ def _read_scope(text: bytes, host_name: str, folder: str, is_secure: bool) -> _S
         elif name == b"path" and equals:
             path = value
         elif name == b"domain" and value:
-            domain = value.removeprefix(b".").lower().decode("latin-1")
-            if not _may_be_set_by(host, domain):
+            domain = _read_domain(value, host)
+            if not domain:
                 return None
         elif name == b"max-age" and value:
             number = _MAX_AGE.match(value)
@@ -383,8 +384,10 @@ def _read_scope(text: bytes, host_name: str, folder: str, is_secure: bool) -> _S
             date_s = read_date(value.decode("latin-1"))
     if is_marked_secure and not (is_secure or host.is_local):
         return None
-    # A name without a dot is a public suffix, though it be the host's own.
-    is_for_subdomains = bool(domain) and not host.is_address and _has_dot(domain)
+    # A name without a dot is a public suffix, though it be the host's own. Only the last Domain must not be one.
+    is_for_subdomains = not host.is_address and _has_dot(domain)
+    if not is_for_subdomains and domain not in ("", host.name):
+        return None
     life = _Life(max_age_s, date_s if date_s != 0 else _GONE_S)
     return _Scope(domain or host.name, is_for_subdomains, _cookie_path(path, folder), is_marked_secure, life)
 
@@ -393,10 +396,14 @@ def _is_trusted(origin: _Origin) -> bool:
     return origin[2] or _host(origin[0]).is_local
 
 
-def _may_be_set_by(host: _Host, domain: str) -> bool:
-    if domain == host.name:
-        return True
-    return not host.is_address and _has_dot(domain) and _is_within(host.name, domain)
+def _read_domain(value: bytes, host: _Host) -> str:
+    """The domain in small letters; empty where it is not one that the host is in."""
+    domain = value.removeprefix(b".").decode("latin-1")
+    if host.is_address:  # the same bytes: libcurl takes no 2001:DB8::1 for 2001:db8::1
+        return domain if domain == host.name else ""
+    domain = domain.lower()
+    # A single dot is what a name with a dot at its end is in, and stands for that name.
+    return (domain or host.name) if _is_within(host.name, domain) else ""
 
 
 def _has_dot(domain: str) -> bool:

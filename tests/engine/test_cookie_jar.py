@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pycurl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.http_harness import Connection, RawServer, authority, serving
@@ -101,7 +101,17 @@ def visits(oracle: Oracle, *visits: Visit) -> list[bytes]:
 # -- whatever comes ----------------------------------------------------------------------------------------------
 
 HOSTS = ("a.example.test", "A.Example.Test", "b.example.test", "x.a.example.test", "example.test")
-OTHERS = ("other.test", "backend", "localhost", "a.localhost", "127.0.0.1", "127.0.0.2", "[::1]")
+OTHERS = (
+    "other.test",
+    "backend",
+    "localhost",
+    "a.localhost",
+    "127.0.0.1",
+    "127.0.0.2",
+    "[::1]",
+    "[::AB]",
+    "a.example.test.",
+)
 PATHS = ("/", "/x", "/x/", "/x/y", "/x/y/z", "/xy", "/a%20b", "/x//y")
 NAMES = (b"a", b"b", b"aa", b"__Secure-a", b"__Host-a", b"A", b" a ", b"", b"\xc3\xa4")
 VALUES = (b"1", b"2", b"", b'"q"', b" 1 ", b"1=2", b"1,2", b"x" * 3000, b"\t", b"1\t2", b"\x7f")
@@ -110,9 +120,13 @@ DOMAINS = (
     b".a.example.test",
     b"A.EXAMPLE.TEST",
     b"test",
+    b"other.test",
     b"localhost",
     b"127.0.0.1",
+    b"::AB",
+    b"example.test.",
     b"",
+    b".",
     b"..a",
 )
 COOKIE_PATHS = (b"/", b"/x", b"/x/", b"/x/y", b'"/x"', b"x", b"", b'"', b"//", b"/X", b"/a%20b", b"/x/y/z/")
@@ -168,12 +182,47 @@ far_visits = near_visits.flatmap(
 )
 
 
+def of_domains(*domains: bytes, host: str = "a.example.test", others: tuple[str, ...] = ()) -> list[Visit]:
+    """An answer whose cookie has these Domains, and requests to its host and to others."""
+    line = b"; ".join([b"a=1", *(b"Domain=" + domain for domain in domains)])
+    return [Visit(host, lines=(line,)), Visit(host), *map(Visit, others)]
+
+
+def of_names(*domains: bytes) -> list[Visit]:
+    """The same of a.example.test, with a host beside it and one below it."""
+    return of_domains(*domains, others=("b.example.test", "x.a.example.test"))
+
+
+@example(of_names(b"test", b"example.test"))
+@example(of_names(b"example.test", b"test"))
+@example(of_names(b"example.test", b".TEST", b"a.example.test"))
+@example(of_names(b"a.example.test", b"example.test"))
+@example(of_names(b"example.test", b"a.example.test"))
+@example(of_names(b"other.test", b"example.test"))
+@example(of_names(b"example.test", b"other.test"))
+@example(of_names(b"test", b"other.test", b"example.test"))
+@example(of_names(b"127.0.0.1", b"example.test"))
+@example(of_names(b"test", b""))
+@example(of_names(b"", b"test", b"example.test", b""))
+@example(of_names(b".", b"example.test"))
+@example(of_names(*[b"test"] * 300, b"example.test"))
 @settings(max_examples=100, deadline=None)
 @given(st.lists(near_visits, min_size=2, max_size=8))
 def test_the_hosts_of_one_domain_get_what_libcurl_would_send(oracle: Oracle, sequence: list[Visit]) -> None:
     visits(oracle, *sequence)
 
 
+@example(of_domains(b"backend", b"a.backend", host="a.backend", others=("backend", "x.a.backend")))
+@example(of_domains(b"localhost", b"a.localhost", host="a.localhost", others=("localhost", "x.a.localhost")))
+@example(of_domains(b"0.0.1", b"127.0.0.1", host="127.0.0.1"))
+@example(of_domains(b"127.0.0.1", b".127.0.0.1", host="127.0.0.1"))
+@example(of_domains(b"::ab", host="[::AB]"))
+@example(of_domains(b"::AB", host="[::AB]"))
+@example(of_domains(b"::ab", b"::AB", host="[::ab]"))
+@example(of_domains(b"test.", b"example.test.", host="a.example.test.", others=("b.example.test.",)))
+@example(of_domains(b"example.test.", b".", host="a.example.test.", others=("b.example.test.",)))
+@example(of_domains(b".", host="a.example.test.", others=("x.a.example.test.",)))
+@example(of_domains(b".", host="backend.", others=("x.backend.",)))
 @settings(max_examples=80, deadline=None)
 @given(st.lists(near_visits | far_visits, min_size=2, max_size=8))
 def test_addresses_and_local_names_get_what_libcurl_would_send(oracle: Oracle, sequence: list[Visit]) -> None:
@@ -263,6 +312,13 @@ def test_a_cookie_goes_where_libcurl_sends_it(
     oracle: Oracle, setter: Visit, asker: Visit, sent: bytes
 ) -> None:
     assert visits(oracle, setter, asker)[1] == sent
+
+
+def test_the_last_domain_counts_where_the_host_is_in_all_of_them(oracle: Oracle) -> None:
+    assert visits(oracle, *of_names(b"test", b"example.test"))[1:] == [b"a=1"] * 3
+    assert visits(oracle, *of_names(b"example.test", b"a.example.test"))[1:] == [b"a=1", b"", b"a=1"]
+    assert visits(oracle, *of_names(b"example.test", b"test"))[1:] == [b""] * 3
+    assert visits(oracle, *of_names(b"other.test", b"example.test"))[1:] == [b""] * 3
 
 
 @pytest.mark.parametrize("count", [49, 50, 51])
