@@ -84,7 +84,9 @@ class WireClient(WireExchanges):
                 self._take_ended(completed)
             wake_ns = min(until_ns, self._wake_ns, connector.wake_ns)
             wait_s = 0.0 if completed or self._unread else (wake_ns - now_ns) / 1e9
-            self._handle(self._poller.wait(wait_s), completed)
+            events = self._poller.wait(wait_s)
+            self._stamping.begin_batch(len(events))
+            self._handle(events, completed)
             now_ns = _clock_ns()
             if connector.ended:
                 self._take_ended(completed)
@@ -103,10 +105,8 @@ class WireClient(WireExchanges):
     def _handle(self, events: list[tuple[int, int]], completed: list[Exchange]) -> None:
         """What has come on a batch of descriptors. The fast path: each line in it is paid for by every request."""
         users, view, clock, pack = self._user_of, self._view, _clock_ns, pack_plain_row
-        begins_with = self._buffer.startswith
-        recorder, stamping = self._recorder, self._stamping
-        stamping.begin_batch(len(events))
-        takes_stamps = stamping.takes_batch
+        begins_with, takes_stamps = self._buffer.startswith, self._stamping.takes_batch
+        recorder = self._recorder
         offset, sequence, end = (0, 0, 0) if recorder is None else recorder.place
         rows = view if recorder is None else recorder.row_bytes
         for fd, ready in events:
@@ -114,32 +114,25 @@ class WireClient(WireExchanges):
             if user is None:
                 self._connector.serve(fd, ready)
                 continue
-            try:
-                if takes_stamps or user.cycle is None:
-                    size, stamp_ns = user.recv_stamped(view)  # type: ignore[misc]  # in the table: it has a connection
-                else:
-                    size, stamp_ns = user.recv_into(view), 0  # type: ignore[misc]
+            looks = takes_stamps or user.cycle is None
+            try:  # a user in the table has a connection
+                size, stamp_ns = user.recv_stamped(view) if looks else (user.recv_into(view), 0)  # type: ignore[misc]
             except BROKEN as error:
                 self._receive_nothing(user, ready, error, completed)
                 continue
             done_ns = clock()
-            cycle, delay = user.cycle, 0
-            if stamp_ns:
-                # Outside of a cycle every answer is looked at.
-                weight = 1 if cycle is None else stamping.weight
-                delay = stamping.delay(stamp_ns, weight, user.issued_ns, done_ns)
+            delay = self._note_delay(user, stamp_ns, done_ns) if stamp_ns else 0
+            cycle = user.cycle
             if cycle is None:
-                user.delay = delay
                 self._receive(user, size, done_ns, completed)
                 continue
             known = user.known
             if size == known.size and begins_with(known.head):
-                received_bytes, status, issued_ns = known.received_bytes, known.status, done_ns
+                received, status, issued_ns = known.received_bytes, known.status, done_ns
                 cycle.recognised += 1
             else:
-                received_bytes = self._parse_plain(user, cycle, size, done_ns)
-                if not received_bytes:
-                    user.delay = delay
+                received = self._parse_plain(user, cycle, size, done_ns)
+                if not received:
                     self._receive(user, size, done_ns, completed)
                     continue
                 known, status, issued_ns = _UNKNOWN, self._plain_status, clock()
@@ -147,13 +140,11 @@ class WireClient(WireExchanges):
             if cycle.judge is not None:
                 may_go_on = may_go_on and self._is_right(user, cycle, known, size, status, done_ns)
             if not may_go_on or (cycle.take is not None and not cycle.take()):
-                user.delay = delay
-                self._end_cycle(user, size, received_bytes, status, done_ns, completed)
+                self._end_cycle(user, size, received, status, done_ns, completed)
                 continue
             broken, rest, due_ns, began_ns = None, user.rest, user.due_ns, user.issued_ns
             if user.template is not None:
-                self._render_next(user, user.template, cycle)
-                issued_ns = clock()
+                issued_ns = self._render_next(user, user.template, cycle)
             try:
                 sent = user.send(user.data)  # type: ignore[misc]
             except BROKEN as error:
@@ -161,9 +152,7 @@ class WireClient(WireExchanges):
             user.due_ns, user.issued_ns = done_ns, issued_ns
             user.left -= 1
             service_us = (done_ns - began_ns) // 1000
-            pack(
-                rows, offset, due_ns, began_ns, done_ns, delay, received_bytes, service_us, status, rest, sequence
-            )  # fmt: skip
+            pack(rows, offset, due_ns, began_ns, done_ns, delay, received, service_us, status, rest, sequence)
             offset += ROW_BYTES
             sequence = (sequence + 1) & SEQUENCE_MASK
             if offset == end:
@@ -172,6 +161,13 @@ class WireClient(WireExchanges):
                 self._send_rest(user, sent, broken, completed)
         if recorder is not None:
             recorder.offset, recorder.sequence = offset, sequence
+
+    def _note_delay(self, user: WireUser, stamp_ns: int, done_ns: int) -> int:
+        """How long what was just read had waited; outside of a cycle every answer is looked at."""
+        stamping = self._stamping
+        weight = 1 if user.cycle is None else stamping.weight
+        user.delay = delay = stamping.delay(stamp_ns, weight, user.issued_ns, done_ns)
+        return delay
 
     def _receive_nothing(
         self, user: WireUser, ready: int, error: Exception, completed: list[Exchange]
@@ -230,13 +226,15 @@ class WireClient(WireExchanges):
             answer, status = self._view[:size].tobytes(), self._plain_status
             user.known.learn(answer, head_bytes, received_bytes, status, now_ns, head_alone=judges)
 
-    def _render_next(self, user: WireUser, template: WireTemplate, cycle: Cycle) -> None:
+    def _render_next(self, user: WireUser, template: WireTemplate, cycle: Cycle) -> int:
+        """Returns when that was done."""
         exchange = user.exchange
         exchange.iteration = cycle.iterations - user.left + 1
         data = template.render(exchange)
         if len(data) != len(user.data):
             user.rest = self._plain_rest(exchange, len(data))
         user.data = data
+        return _clock_ns()
 
     def _is_right(
         self, user: WireUser, cycle: Cycle, known: KnownAnswer, size: int, status: int, done_ns: int

@@ -181,6 +181,8 @@ class WireUsers:
         if cycle is None:
             return
         user.cycle = None
+        if not self._stamping.takes_batch:
+            user.delay = 0  # that of an answer in an earlier batch
         if user.left != user.left_before:
             self._figures.note_sent(user, user.left_before - user.left)
             exchange.iteration = cycle.iterations - user.left

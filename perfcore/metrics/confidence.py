@@ -49,19 +49,24 @@ class Confidence:
     times_longer: float | None
 
 
-def confidence(distribution: Distribution, timeline: Timeline, quantile: Fraction) -> Confidence | None:
-    """Of a quantile of these samples, of which the timeline holds the same ones; None without any."""
+def confidence(
+    distribution: Distribution, timeline: Timeline, quantile: Fraction, from_ns: int = 0
+) -> Confidence | None:
+    """Of a quantile of these samples, of which the timeline holds the same ones; None without any.
+
+    `from_ns`: how long after the start of the timeline the samples begin.
+    """
     count = distribution.count
     if not count:
         return None
     beyond = float(1 - quantile)
-    inflation = variance_inflation(*timeline.exceedances(quantile, MOST_PARTS))
+    inflation = variance_inflation(*timeline.exceedances(quantile, MOST_PARTS, from_ns))
     effective = count * beyond / inflation
     if not enough_exceedances(count, quantile):
         return Confidence(None, None, "too_few", effective, FEWEST_EFFECTIVE / effective)
     if effective < FEWEST_EFFECTIVE:
         return Confidence(None, None, "poor", effective, FEWEST_EFFECTIVE / effective)
-    parts = timeline.parts(MOST_PARTS)
+    parts = timeline.parts(MOST_PARTS, from_ns)
     if parts < FEWEST_PARTS:
         return Confidence(None, None, "poor", effective, FEWEST_PARTS / max(parts, 1))
     t = _STUDENT_95[parts - 2]

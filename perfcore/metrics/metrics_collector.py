@@ -38,15 +38,18 @@ _COUNTERS = (
     "sent_bytes",
     "busy_ns",  # time under way of all requests: over the duration, the average number in flight
     "censored",
-    "completed_in_plan",  # completions before the planned end
+    "completed_in_plan",  # completions before the planned end, and not before the warm-up's
     "succeeded_in_plan",
+    "warmup_requests",
+    "warmup_failed",
+    "warmup_attempts",
 )
-_START_NS, _PLANNED_END_NS, _LAST_DONE_NS, _SHORTEST_CENSORED_NS = range(4)
+_START_NS, _PLANNED_END_NS, _LAST_DONE_NS, _SHORTEST_CENSORED_NS, _MEASURED_FROM_NS = range(5)
 _INSTANTS = 8
 _STATUSES = 1000
 _ERRORS = 64
 _KEPT_BY_NUMPY, _EVEN_ROWS = 1024, 64
-_WORDS_PER_TEST = (
+WORDS_PER_TEST = (
     _INSTANTS
     + len(_COUNTERS)
     + _STATUSES
@@ -79,7 +82,12 @@ class TestFigures:
 
     __test__ = False
 
-    def __init__(self, words: Integers) -> None:
+    def __init__(self, words: Integers | None = None, *, has_timeline: bool = True) -> None:
+        """`words` is an int64 array of WORDS_PER_TEST zeroes, which may be shared memory."""
+        if words is None:
+            words = np.zeros(WORDS_PER_TEST, np.int64)
+        self.has_timeline = has_timeline
+        self.words = words
         cutter = _Cutter(words)
         self._instants = cutter.cut(_INSTANTS)
         self._counters = cutter.cut(len(_COUNTERS))
@@ -91,10 +99,11 @@ class TestFigures:
         self.distributions = {name: Distribution(cutter.cut(histogram.WORDS)) for name in DISTRIBUTIONS}
         self.timeline = Timeline(cutter.cut(timeline.WORDS))
 
-    def begin(self, start_ns: int, planned_end_ns: int | None) -> None:
-        """Say when the load starts and, if it is bounded by time, when it is to end."""
+    def begin(self, start_ns: int, planned_end_ns: int | None, warmup_ns: int = 0) -> None:
+        """Say when the load starts, if it is bounded by time when it is to end, and how long it warms up."""
         self._instants[_START_NS] = start_ns
         self._instants[_PLANNED_END_NS] = planned_end_ns or 0
+        self._instants[_MEASURED_FROM_NS] = start_ns + warmup_ns
 
     def end_by(self, stop_ns: int) -> None:
         """The load was stopped at this instant: what completes later counts as drained. No effect before `begin`."""
@@ -111,6 +120,11 @@ class TestFigures:
     @property
     def start_ns(self) -> int:
         return int(self._instants[_START_NS])
+
+    @property
+    def measured_from_ns(self) -> int:
+        """Requests that were due before it are warm-up."""
+        return int(self._instants[_MEASURED_FROM_NS])
 
     @property
     def planned_end_ns(self) -> int | None:
@@ -132,15 +146,38 @@ class TestFigures:
             self._fold(part)
 
     def _fold(self, rows: Rows) -> None:
+        if self.measured_from_ns > self.start_ns:
+            rows = self._without_warmup(rows)
         interrupted = (rows["flags"] & samples.INTERRUPTED) != 0
         if interrupted.any():
             self._count("interrupted", int(np.count_nonzero(interrupted)))
             rows = rows[~interrupted]
-            if not rows.size:
-                return
-        columns = _Columns(rows)
-        self._fold_counts(columns)
-        self._fold_durations(columns)
+        if rows.size:
+            columns = _Columns(rows)
+            self._fold_counts(columns)
+            self._fold_durations(columns)
+
+    def _without_warmup(self, rows: Rows) -> Rows:
+        """Those that were due after the warm-up; the others are counted apart."""
+        is_warmup = rows["due_ns"] < self.measured_from_ns
+        if is_warmup.any():
+            warmup = rows[is_warmup & (rows["flags"] & samples.INTERRUPTED == 0)]
+            rows = rows[~is_warmup]
+            if warmup.size:
+                self._fold_warmup(_Columns(warmup))
+        return rows
+
+    def _fold_warmup(self, c: "_Columns") -> None:
+        """In no statistic; but the time line has them, and what ended after the warm-up is work done there."""
+        self._count("warmup_requests", c.rows.size)
+        self._count("warmup_failed", int(np.count_nonzero(c.failed)))
+        self._count("warmup_attempts", int(c.rows["attempts"].sum(dtype=np.int64)))
+        self._fold_timeline(c)
+        since_ns = np.minimum(c.service_ns, c.done_ns - self.measured_from_ns)
+        after = since_ns > 0
+        if after.any():
+            self._count("busy_ns", int(since_ns[after].sum()))
+            self._count_completions(c.done_ns[after], c.failed[after])
 
     def _fold_counts(self, c: "_Columns") -> None:
         requests, failed = c.rows.size, int(np.count_nonzero(c.failed))
@@ -161,15 +198,15 @@ class TestFigures:
                 self._note_earlier(_SHORTEST_CENSORED_NS, int(c.response_ns[c.censored].min()))
         self.status_counts += np.bincount(np.minimum(status, _STATUSES - 1), minlength=_STATUSES)
         self.slowest.add(c.rows, c.response_ns)
-        last_done_ns = int(c.done_ns.max())
+        self._count_completions(c.done_ns, c.failed)
+
+    def _count_completions(self, done_ns: Integers, failed: NDArray[np.bool_]) -> None:
+        last_done_ns = int(done_ns.max())
         self._instants[_LAST_DONE_NS] = max(int(self._instants[_LAST_DONE_NS]), last_done_ns)
-        if self.planned_end_ns is None or last_done_ns <= self.planned_end_ns:
-            self._count("completed_in_plan", requests)
-            self._count("succeeded_in_plan", requests - failed)
-        else:
-            in_plan = c.done_ns <= self.planned_end_ns
-            self._count("completed_in_plan", int(np.count_nonzero(in_plan)))
-            self._count("succeeded_in_plan", int(np.count_nonzero(in_plan & ~c.failed)))
+        if self.planned_end_ns is not None and last_done_ns > self.planned_end_ns:
+            failed = failed[done_ns <= self.planned_end_ns]
+        self._count("completed_in_plan", failed.size)
+        self._count("succeeded_in_plan", failed.size - int(np.count_nonzero(failed)))
 
     def _count_attempts(self, c: "_Columns") -> None:
         attempts = np.ascontiguousarray(c.rows["attempts"])
@@ -184,26 +221,35 @@ class TestFigures:
 
     def _fold_durations(self, c: "_Columns") -> None:
         distributions = self.distributions
-        since_start = c.done_ns - self.start_ns
-        self.timeline.add(since_start, c.failed)
         distributions["lag"].add(c.lag_ns)
+        index = self._fold_timeline(c)
         headline, rows = c.headline, c.rows
         if headline is None:
             response, service = c.response_ns, c.service_ns
         else:
             distributions["failed"].add(c.response_ns[~headline])
-            response, service = c.response_ns[headline], c.service_ns[headline]
-            since_start, rows = since_start[headline], rows[headline]
+            response, service, rows = c.response_ns[headline], c.service_ns[headline], rows[headline]
         if response.size:
             self.client_delay.add(rows, response)
-            index = bucket_index(response)
             distributions["response"].add(response, index)
             distributions["service"].add(service)
-            self.timeline.add_durations(since_start, response, index)
         connected = c.connected if headline is None else c.connected & headline
         if connected.any():
             distributions["connected"].add(c.response_ns[connected])
         self._fold_phases(c)
+
+    def _fold_timeline(self, c: "_Columns") -> Integers:
+        """Returns the bucket_index of the headline's response times."""
+        since_start, response = c.done_ns - self.start_ns, c.response_ns
+        if c.headline is not None:
+            response = response[c.headline]
+        index = bucket_index(response)
+        if self.has_timeline:
+            self.timeline.add(since_start, c.failed)
+            if response.size:
+                since_start = since_start if c.headline is None else since_start[c.headline]
+                self.timeline.add_durations(since_start, response, index)
+        return index
 
     def _fold_phases(self, c: "_Columns") -> None:
         # Every answer was waited for and transferred, if in less than a microsecond; few requests had to connect.
@@ -228,7 +274,7 @@ class TestFigures:
 
     def merge(self, other: "TestFigures") -> None:
         """Add another part of the same test."""
-        for word in (_START_NS, _PLANNED_END_NS):
+        for word in (_START_NS, _PLANNED_END_NS, _MEASURED_FROM_NS):
             self._instants[word] = self._instants[word] or other._instants[word]
         self._note_earlier(_SHORTEST_CENSORED_NS, int(other._instants[_SHORTEST_CENSORED_NS]))
         self._instants[_LAST_DONE_NS] = max(self._instants[_LAST_DONE_NS], other._instants[_LAST_DONE_NS])
@@ -241,6 +287,19 @@ class TestFigures:
         for name, distribution in self.distributions.items():
             distribution.merge(other.distributions[name])
         self.timeline.merge(other.timeline)
+
+    def take_over(
+        self, whole: "TestFigures", warmup: "TestFigures", *, completed: int, succeeded: int
+    ) -> None:
+        """Become what is measured of a whole test, whose warm-up is this; so many ended within the measured time."""
+        for name in ("completed_in_plan", "succeeded_in_plan"):
+            self._count(name, -self.counter(name))
+        self._count("completed_in_plan", completed)
+        self._count("succeeded_in_plan", succeeded)
+        self._count("warmup_requests", warmup.counter("requests"))
+        self._count("warmup_failed", warmup.counter("failed_requests"))
+        self._count("warmup_attempts", warmup.counter("attempts"))
+        self.timeline.words[:] = whole.timeline.words
 
     def reused_response(self) -> Distribution:
         """Response time of the headline's requests that did not have to connect.
@@ -312,15 +371,15 @@ class MetricsCollector:
 
     def __init__(self, tests: int, words: Integers | None = None) -> None:
         self.words: Integers = np.zeros(self.words_needed(tests), np.int64) if words is None else words
-        self.layout = f"perfcore-1:{tests}x{_WORDS_PER_TEST}"
+        self.layout = f"perfcore-1:{tests}x{WORDS_PER_TEST}"
         self._sequence = 0
-        per_test = self.words.reshape(tests, _WORDS_PER_TEST)
+        per_test = self.words.reshape(tests, WORDS_PER_TEST)
         self.tests = [TestFigures(per_test[at]) for at in range(tests)]
 
     @staticmethod
     def words_needed(tests: int) -> int:
         """Length in int64 of the array that holds this many tests."""
-        return tests * _WORDS_PER_TEST
+        return tests * WORDS_PER_TEST
 
     def fold(self, rows: Rows) -> None:
         """Count a block of sample rows."""

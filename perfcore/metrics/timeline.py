@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfcore.metrics.histogram import BUCKETS, OCTAVES, bucket_bounds_s
+from perfcore.metrics.steadiness import Seconds
 
 SLICES = 512
 SHORTEST_SLICE_NS = 100_000_000
@@ -150,26 +151,32 @@ class Timeline:
     def quantile_ms(self, percent: int) -> list[float | None]:
         """The nearest-rank percentile of each used slice, within 1.6 %; None where a slice has no sample."""
         return [
-            _coarse_quantile_ms(self._slices[at, _SLICE_HEADER:], percent, int(self._slices[at, _MAX_NS]))
+            _coarse_quantile_ms(self._slices[at, _SLICE_HEADER:], int(self._slices[at, _MAX_NS]), percent)
             for at in range(self.used_slices())
         ]
 
-    def parts(self, most: int) -> int:
-        """Into how many parts of equal time the used slices are cut: as many as there are, `most` at most."""
-        used = self.used_slices()
-        return used // -(-used // most) if used else 0
+    def parts(self, most: int, from_ns: int = 0) -> int:
+        """Into how many parts of equal time the used slices are cut: as many as there are, `most` at most.
 
-    def exceedances(self, quantile: Fraction, most: int) -> tuple[Integers, Integers]:
+        Those that begin before `from_ns`, since the start, are left out.
+        """
+        used = self.used_slices() - self._first_from(from_ns)
+        return used // -(-used // most) if used > 0 else 0
+
+    def _first_from(self, from_ns: int) -> int:
+        return int(-(-from_ns // self.slice_ns))
+
+    def exceedances(self, quantile: Fraction, most: int, from_ns: int = 0) -> tuple[Integers, Integers]:
         """By equal parts of the time: samples, and those beyond the quantile of all; both of shape (parts,).
 
         Beyond the edge of a bucket that lies nearest to it, at most 3.1 % of its value away where samples lie dense.
         """
-        parts = self.parts(most)
+        parts = self.parts(most, from_ns)
         if not parts:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        used = self.used_slices()
-        begins = np.arange(parts) * (used // parts)
-        counts = np.add.reduceat(self._slices[:used, _SLICE_HEADER:], begins, axis=0)
+        slices = self._slices[self._first_from(from_ns) : self.used_slices(), _SLICE_HEADER:]
+        begins = np.arange(parts) * (len(slices) // parts)
+        counts = np.add.reduceat(slices, begins, axis=0)
         below = np.cumsum(counts.sum(axis=0))
         edge = int(np.abs(below - float(quantile) * below[-1]).argmin())
         if below[edge] == below[-1] and edge:
@@ -177,6 +184,26 @@ class Timeline:
             edge = max(int(np.searchsorted(below, below[-1])) - 1, 0)
         samples: Integers = counts.sum(axis=1)
         return samples, samples - counts[:, : edge + 1].sum(axis=1)
+
+    def seconds(self, span_ns: int) -> Seconds:
+        """The whole seconds of the first `span_ns`, of slices put together; longer ones where slices are longer."""
+        each = max(1, round(1e9 / self.slice_ns))
+        count = int(span_ns // (each * self.slice_ns))
+        slices = self._slices[: count * each]
+        requests = slices[:, _REQUESTS].reshape(count, each).sum(axis=1)
+        histograms = slices[:, _SLICE_HEADER:].reshape(count, each, -1).sum(axis=1)
+        highest = slices[:, _MAX_NS].reshape(count, each).max(axis=1, initial=0)
+        p50, p99 = (
+            np.array(
+                [
+                    np.nan if (value := _coarse_quantile_ms(*second, percent)) is None else value
+                    for second in zip(histograms, highest.tolist(), strict=True)
+                ],
+                np.float64,
+            )
+            for percent in (50, 99)
+        )
+        return Seconds(each * self.slice_ns / 1e9, requests.astype(np.float64), p50, p99)
 
     def recent(self, since_start_ns: int, span_ns: int) -> "RecentFigures":
         """Figures over the slices of the last `span_ns` before an instant, for a progress line."""
@@ -188,8 +215,8 @@ class Timeline:
         highest = int(window[:, _MAX_NS].max()) if len(window) else 0
         return RecentFigures(
             rate=float(window[:, _REQUESTS].sum()) / length_s,
-            p50_ms=_coarse_quantile_ms(histogram, 50, highest),
-            p99_ms=_coarse_quantile_ms(histogram, 99, highest),
+            p50_ms=_coarse_quantile_ms(histogram, highest, 50),
+            p99_ms=_coarse_quantile_ms(histogram, highest, 99),
         )
 
 
@@ -204,7 +231,7 @@ class RecentFigures:
         self.p99_ms = p99_ms
 
 
-def _coarse_quantile_ms(histogram: Integers, percent: int, max_ns: int) -> float | None:
+def _coarse_quantile_ms(histogram: Integers, max_ns: int, percent: int) -> float | None:
     cumulative = np.cumsum(histogram)
     count = int(cumulative[-1])
     if not count:

@@ -32,7 +32,7 @@ _LONGEST_NUMBER_TEXT = 40
 _REFERENCE = r"\$\{"
 _NEGATIVE = re.compile(rf"\s*-[0-9]{{1,{_LONGEST_NUMBER_TEXT}}}\s*")
 _PLAIN_NUMBER = re.compile(r"[0-9]{0,20}\.?[0-9]{1,20}")
-_DURATION_SCHEMA: dict[str, Any] = {
+DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "number", "minimum": 0},
         {"type": "string", "pattern": rf"^\s*(([0-9]*\.?[0-9]+\.?)(ns|us|µs|ms|s|m|h|d)?)+\s*$|{_REFERENCE}"},
@@ -309,9 +309,9 @@ def whole_number(highest: int) -> tuple[PlainValidator, WithJsonSchema]:
 Text = Annotated[str, PlainValidator(read_text), _schema(_SCALAR_SCHEMA)]
 Name = Annotated[str, PlainValidator(read_name), _schema(_SCALAR_SCHEMA)]
 Flag = Annotated[bool, PlainValidator(read_flag), _schema(_FLAG_SCHEMA)]
-Duration = Annotated[float, PlainValidator(read_duration), _schema(_DURATION_SCHEMA)]
-PositiveDuration = Annotated[float, PlainValidator(read_positive_duration), _schema(_DURATION_SCHEMA)]
-Timeout = Annotated[float, PlainValidator(read_timeout), _schema(_DURATION_SCHEMA)]
+Duration = Annotated[float, PlainValidator(read_duration), _schema(DURATION_SCHEMA)]
+PositiveDuration = Annotated[float, PlainValidator(read_positive_duration), _schema(DURATION_SCHEMA)]
+Timeout = Annotated[float, PlainValidator(read_timeout), _schema(DURATION_SCHEMA)]
 Count = Annotated[int, PlainValidator(read_count), _schema(_COUNT_SCHEMA)]
 UserCount = Annotated[int, PlainValidator(read_user_count), _schema(_COUNT_SCHEMA)]
 MethodName = Annotated[Method, PlainValidator(read_method), _schema(_METHOD_SCHEMA)]

@@ -1,39 +1,16 @@
 """`limits`: what no run of a suite may go beyond, whatever its tests ask for."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field
 
 from perfcore.suite.field_types import PositiveDuration, UserCount, read_user_count
-from perfcore.suite.mistakes import Mistake, shown
+from perfcore.suite.mistakes import Mistake
 from perfcore.suite.model import SuiteModel
-from perfcore.suite.rates import NUMBER, PositiveRate, default_max_users, read_start_rate
+from perfcore.suite.percentage import Percentage
+from perfcore.suite.rates import PositiveRate, default_max_users, read_start_rate
 from perfcore.suite.stages import read_stages
-
-_LONGEST_TEXT = 40
-_PERCENTAGE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*")
-_REFERENCE = r"\$\{"
-
-
-def read_percentage(value: object) -> float:
-    """A share, above 0 and at most 1, from a percentage."""
-    match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
-    percent = Decimal(match.group(1)) if match is not None else Decimal(0)
-    if not 0 < percent <= 100:
-        raise ValueError(f"{shown(value)} is not a percentage above 0%; write 5%, 50% or 100%")
-    return float(percent.scaleb(-2))
-
-
-Percentage = Annotated[
-    float,
-    PlainValidator(read_percentage),
-    WithJsonSchema(
-        {"type": "string", "pattern": rf"^\s*{NUMBER}\s*%\s*$|{_REFERENCE}", "examples": ["5%", "50%"]}
-    ),
-]
 
 
 class Limits(SuiteModel):

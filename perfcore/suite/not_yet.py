@@ -25,8 +25,6 @@ IN_TEST: Mapping[str, str] = {
     "steps": _STEPS,
     "thresholds": _THRESHOLDS,
     "trace": "",
-    "until": "duration: ends the load",
-    "warmup": "put a short test of the same request before it",
 }
 
 AUTH_TYPES = frozenset({"oauth2"})

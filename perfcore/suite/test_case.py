@@ -35,6 +35,7 @@ from perfcore.suite.field_types import (
     read_word,
 )
 from perfcore.suite.load_keys import load_mistakes
+from perfcore.suite.measured_time import measured_time_mistakes
 from perfcore.suite.mistakes import Mistake, shown
 from perfcore.suite.model import SuiteModel, make_model, nested
 from perfcore.suite.multipart import Multipart
@@ -44,6 +45,8 @@ from perfcore.suite.rates import StartRate, default_max_users
 from perfcore.suite.retry_conditions import RetryCount, RetryOn, read_retry_conditions
 from perfcore.suite.stages import StagesField
 from perfcore.suite.think_time import ThinkTime, ThinkTimeField
+from perfcore.suite.until import UntilField
+from perfcore.suite.warmup import WarmupField
 
 __all__ = ["BasicAuth", "BearerAuth", "Expectation", "TestCase", "ThinkTime", "TlsOptions", "result_key"]
 
@@ -206,6 +209,14 @@ class TestCase(SuiteModel):
         alias="pacing",
         description="least time from one iteration's start to the next of the same user",
     )
+    warmup: WarmupField = Field(
+        default=0.0,
+        description="time at the beginning that is left out of every statistic: 5s, or auto (found from the figures)",
+    )
+    until: UntilField = Field(
+        default=None,
+        description="the load ends when a figure is known so well: {metric: p99, precision: 5%}; duration is the limit",
+    )
     graceful_stop_s: PositiveDuration = Field(
         default=30.0, alias="graceful_stop", description="how long requests under way may take at the end"
     )
@@ -261,6 +272,11 @@ class TestCase(SuiteModel):
         return self.duration_s if self.stages is None else self.stages.duration_s
 
     @property
+    def warmup_s(self) -> float:
+        """As far as it is known before the run."""
+        return 0.0 if self.warmup == "auto" else self.warmup
+
+    @property
     def most_users(self) -> int:
         """Users that there are at the same time at most."""
         if not self.is_open:
@@ -290,6 +306,7 @@ class TestCase(SuiteModel):
         for key in bodies[1:]:
             yield Mistake((key,), f"a request has one body; it already has {bodies[0]}")
         yield from load_mistakes(data)
+        yield from measured_time_mistakes(data)
         yield from option_mistakes(data)
 
 

@@ -1,0 +1,112 @@
+"""When a system had warmed up, and whether it then held still.
+
+The cut is MSER-5 (White 1997; Spratt 1998): of all beginnings that may be left out, the one after which the mean of
+five-second averages is known best. The drift is the Theil-Sen slope with Sen's interval from Kendall's variance
+(Sen 1968). Both work on figures of whole seconds, or of longer slices where a run is so long.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BATCH = 5
+_FEWEST_BATCHES = 4
+# A change over the measured time of more than this share of the level is told.
+DRIFT_TOLD = 0.05
+FEWEST_POINTS = 10
+# Slopes of all pairs are looked at: of more points neighbours are averaged first.
+_MOST_POINTS = 120
+_NORMAL_95 = 1.959964
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """What each second of a test was like; arrays of one entry a second, `length_s` of them where a slice is longer.
+
+    Percentiles in milliseconds, NaN where nothing was measured.
+    """
+
+    length_s: float
+    requests: Floats
+    p50_ms: Floats
+    p99_ms: Floats
+
+    def since(self, first: int) -> "Seconds":
+        return Seconds(self.length_s, self.requests[first:], self.p50_ms[first:], self.p99_ms[first:])
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The change of a figure over the measured time, as a share of its level, with its 95 % interval."""
+
+    change: float
+    low: float
+    high: float
+
+    @property
+    def is_told(self) -> bool:
+        return abs(self.change) > DRIFT_TOLD and not self.low <= 0 <= self.high
+
+
+def mser5(values: Floats) -> int:
+    """How many values to leave out at the beginning: a multiple of five, at most half of them."""
+    batches = values.size // BATCH
+    if batches < _FEWEST_BATCHES:
+        return 0
+    means = values[: batches * BATCH].reshape(batches, BATCH).mean(axis=1)
+    left_out = np.arange(batches // 2 + 1)
+    errors = [float(((means[at:] - means[at:].mean()) ** 2).sum()) / (batches - at) ** 2 for at in left_out]
+    return int(np.argmin(errors)) * BATCH
+
+
+def warmup_seconds(seconds: Seconds) -> int:
+    """The largest cut of log p50, log p99 and throughput, in entries."""
+    logs = (
+        np.log(filled(figure)) for figure in (seconds.p50_ms, seconds.p99_ms) if np.isfinite(figure).any()
+    )
+    return max((mser5(values) for values in (*logs, seconds.requests)), default=0)
+
+
+def drift(values: Floats) -> Drift | None:
+    """Of figures in equal steps of time; None where they are too few to say, or all are 0."""
+    known = values[np.isfinite(values)]
+    if known.size < FEWEST_POINTS:
+        return None
+    known = _averaged(known)
+    level = float(np.median(known))
+    if level <= 0:
+        return None
+    count = known.size
+    first, second = np.triu_indices(count, 1)
+    slopes = np.sort((known[second] - known[first]) / (second - first))
+    # Kendall's S has this variance without a trend, and an interval of the slope ends where S would be so large.
+    reach = _NORMAL_95 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    low = max(0, math.floor((slopes.size - reach) / 2))
+    high = min(slopes.size - 1, math.ceil((slopes.size + reach) / 2))
+    span = (count - 1) / level
+    return Drift(float(np.median(slopes)) * span, float(slopes[low]) * span, float(slopes[high]) * span)
+
+
+def _averaged(values: Floats) -> Floats:
+    each = -(-values.size // _MOST_POINTS)
+    whole = values.size // each * each
+    averages: Floats = values[:whole].reshape(-1, each).mean(axis=1)
+    return averages
+
+
+def filled(values: Floats) -> Floats:
+    """With the value before it, else the one after it, where there is none."""
+    known = np.flatnonzero(np.isfinite(values))
+    nearest = known[np.maximum(np.searchsorted(known, np.arange(values.size), side="right") - 1, 0)]
+    whole: Floats = values[nearest]
+    return whole
+
+
+def told(drifts: Iterable[tuple[str, Drift | None]]) -> dict[str, float]:
+    """The changes in percent that are worth telling, by figure."""
+    return {name: round(d.change * 100, 1) for name, d in drifts if d is not None and d.is_told}

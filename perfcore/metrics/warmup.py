@@ -1,0 +1,96 @@
+"""`warmup: auto`: figures kept apart by when requests were due, until the end tells from where on they count.
+
+Segments of equal time, a second at first; when there are more than MOST of them neighbours are added together and each
+is twice as long. So the memory stays, and any cut is exact for the requests on both sides of it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfcore.metrics.metrics_collector import TestFigures
+from perfcore.metrics.samples import INTERRUPTED, Rows
+from perfcore.metrics.steadiness import Seconds, warmup_seconds
+
+MOST = 32
+_FIRST_LENGTH_NS = 1_000_000_000
+
+Integers = NDArray[np.int64]
+
+
+class WarmupSegments:
+    """Of one test, beside its figures. Instants are CLOCK_MONOTONIC nanoseconds."""
+
+    def __init__(self, start_ns: int, planned_end_ns: int | None) -> None:
+        self._start_ns = start_ns
+        self._planned_end_ns = planned_end_ns
+        self._length_ns = _FIRST_LENGTH_NS
+        self._figures = [self._segment() for _ in range(MOST)]
+        # Completions within the planned time, by when they were: all, and successes.
+        self._ended = np.zeros((MOST, 2), np.int64)
+        # Arrivals of an open model by the end of each: all, and dropped.
+        self._arrivals = np.zeros((MOST, 2), np.int64)
+
+    def _segment(self) -> TestFigures:
+        figures = TestFigures(has_timeline=False)
+        figures.begin(self._start_ns, self._planned_end_ns)
+        return figures
+
+    def fold(self, rows: Rows) -> None:
+        """Count rows of this test, which its figures count as well."""
+        ended = rows[rows["flags"] & INTERRUPTED == 0]
+        if self._planned_end_ns is not None:
+            ended = ended[ended["done_ns"] <= self._planned_end_ns]
+        if ended.size:
+            at = self._segments_of(ended["done_ns"])
+            self._ended[:, 0] += np.bincount(at, minlength=MOST)
+            self._ended[:, 1] += np.bincount(at[ended["error"] == 0], minlength=MOST)
+        due = self._segments_of(rows["due_ns"])
+        for at in np.unique(due):
+            self._figures[at].fold(rows[due == at])
+
+    def note_arrivals(self, now_ns: int, arrivals: int, dropped: int) -> None:
+        """How many there have been by now."""
+        at = int(self._segments_of(np.array([now_ns], np.int64))[0])
+        self._arrivals[at:] = arrivals, dropped
+
+    def _segments_of(self, instants_ns: Integers) -> Integers:
+        last_ns = int(instants_ns.max())
+        while last_ns >= self._start_ns + MOST * self._length_ns:
+            self._coarsen()
+        segments: Integers = np.maximum((instants_ns - self._start_ns) // self._length_ns, 0)
+        return segments
+
+    def _coarsen(self) -> None:
+        half = MOST // 2
+        for even, odd in zip(self._figures[::2], self._figures[1::2], strict=True):
+            even.merge(odd)
+        self._figures = self._figures[::2] + [self._segment() for _ in range(half)]
+        self._ended[:half] = self._ended[::2] + self._ended[1::2]
+        self._ended[half:] = 0
+        self._arrivals[:half] = self._arrivals[1::2]
+        self._arrivals[half:] = self._arrivals[half - 1]
+        self._length_ns *= 2
+
+    def first_measured(self, seconds: Seconds) -> int:
+        """The first segment after the warm-up that these figures show; never in the second half of them."""
+        cut_ns = warmup_seconds(seconds) * seconds.length_s * 1e9
+        most = int(seconds.requests.size * seconds.length_s * 1e9 / 2 // self._length_ns)
+        return min(-int(-cut_ns // self._length_ns), most)
+
+    def measured(self, whole: TestFigures, first: int) -> tuple[TestFigures, int, int]:
+        """Figures of what was due from this segment on, and arrivals and dropped ones of the warm-up.
+
+        `whole` are the figures of the whole test; their time line stays.
+        """
+        figures = TestFigures()
+        for segment in self._figures[first:]:
+            figures.merge(segment)
+        from_ns = self._start_ns + first * self._length_ns
+        warmup = TestFigures(has_timeline=False)
+        for segment in self._figures[:first]:
+            warmup.merge(segment)
+        completed, succeeded = self._ended[first:].sum(axis=0)
+        figures.begin(self._start_ns, whole.planned_end_ns, from_ns - self._start_ns)
+        figures.take_over(whole, warmup, completed=int(completed), succeeded=int(succeeded))
+        arrivals, dropped = self._arrivals[first - 1] if first else (0, 0)
+        return figures, int(arrivals), int(dropped)
