@@ -1,7 +1,7 @@
 """The machine under the run: what it is, and how busy it and the workers were, sampled once a second.
 
 psutil lives here and nowhere else. Process figures come from the workers' own /proc entries, so a worker that
-has died simply stops being sampled.
+has died simply stops being sampled. What validity is judged by is read in `host_signals`.
 """
 
 import os
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from perfcore.metrics.host_signals import HostMeter, HostSignals
 
 SAMPLE_EVERY_S = 1.0
 _MIB = 1024 * 1024
@@ -31,18 +33,24 @@ def usable_cores() -> int:
 
 def cgroup_cpu_quota() -> float | None:
     """CPUs the control group grants, from this process's group up to the root; None without a limit."""
-    limits = []
+    limits = [limit for group in cpu_groups() for limit in (_quota_v2(group), _quota_v1(group))]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def cpu_groups() -> list[Path]:
+    """Directories of the control groups that grant CPU, of version 1 and 2, each from this process's up to the root."""
+    groups: list[Path] = []
     try:
         own = _OWN_GROUPS.read_text()
     except OSError:
-        return None
+        return groups
     for line in own.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            limits += [_quota_v2(group) for group in _up_to_root(_CGROUP, path)]
+            groups += _up_to_root(_CGROUP, path)
         elif "cpu" in controllers.split(","):
-            limits += [_quota_v1(group) for group in _up_to_root(_CGROUP / "cpu", path)]
-    return min((limit for limit in limits if limit is not None), default=None)
+            groups += _up_to_root(_CGROUP / "cpu", path)
+    return groups
 
 
 def _up_to_root(root: Path, path: str) -> list[Path]:
@@ -113,17 +121,20 @@ class EnvironmentSampler:
         self._workers: list[psutil.Process | None] = []
         self._worker_cpu: list[_Level] = []
         self._worker_rss: list[int] = []
+        self._meter = HostMeter(cpu_groups())
         self._times_before = psutil.cpu_times()
         psutil.cpu_percent(None)  # the first call only sets the mark from which the next one counts
 
     def watch(self, pids: Sequence[int]) -> None:
         """Sample these worker processes as well, from now on."""
         for pid in pids:
+            self._meter.watch(pid)
             try:
                 process = psutil.Process(pid)
                 process.cpu_percent(None)
             except psutil.Error:
                 process = None
+                self._meter.forget(len(self._workers))
             self._workers.append(process)
             self._worker_cpu.append(_Level())
             self._worker_rss.append(0)
@@ -132,6 +143,10 @@ class EnvironmentSampler:
         """Take one sample of everything."""
         self._cpu.note(psutil.cpu_percent(None))
         self._memory.note(psutil.virtual_memory().percent)
+        self._sample_workers()
+        self._meter.sample()
+
+    def _sample_workers(self) -> None:
         for at, process in enumerate(self._workers):
             if process is None:
                 continue
@@ -143,6 +158,15 @@ class EnvironmentSampler:
                     self._worker_rss[at] = max(self._worker_rss[at], process.memory_info().rss)
             except psutil.Error:
                 self._workers[at] = None
+                self._meter.forget(at)
+
+    def sample_last(self) -> None:
+        """Before the workers end: what they are judged by, once more. A run may be shorter than a second."""
+        self._meter.sample_workers()
+
+    def host_signals(self) -> HostSignals:
+        """What the machine took from the generator, over the run until now."""
+        return self._meter.signals()
 
     def document(self) -> dict[str, Any]:
         """The `environment` object; percentages are of one core for workers, of all cores for the host."""
