@@ -56,8 +56,8 @@ _ANSWERS = {
 }
 _NOT_YET = frozenset(
     {
-        "-c", "-n", "-d", "-z", "-r", "-H", "-m", "-X", "-b", "-k", "-o", "--out", "--threshold", "--strict",
-        "--live", "--debug-once", "--print-suite",
+        "-c", "-n", "-d", "-z", "-r", "-H", "-m", "-X", "-b", "-k", "-o", "--out", "--threshold", "--live",
+        "--debug-once", "--print-suite",
     }
 )  # fmt: skip
 

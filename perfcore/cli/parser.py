@@ -106,6 +106,11 @@ RUN_OPTIONS = (
         "sleep until an iteration of a rate is due: frees the cores, and starts it tens of microseconds late",
         "flag",
     ),
+    Option(
+        ("--strict",),
+        "a result that is not to be trusted (validity: invalid) is a failure: exit code 96",
+        "flag",
+    ),
     _RESULTS_DIR,
     Option(("--samples",), "keep one row a request in samples.npy beside the result", "flag"),
     Option(
@@ -208,10 +213,10 @@ def build_parser() -> argparse.ArgumentParser:
         description="Load an HTTP API from every core, and report how fast it answered and how far that can be "
         "trusted. `perfcore SUITE` is `perfcore run SUITE`.",
         epilog="`perfcore COMMAND --help` tells the options of a command; every option has an environment twin: "
-        "PERFCORE_PROCS for --procs. Exit codes: 0 passed, 2 wrong command line, 97 a worker was lost, "
-        "99 a test had no success at all, 104 the suite is wrong, 105 interrupted (result saved), "
-        "106 the result could not be saved, or an old one not removed, 107 the embedded target or a worker could "
-        "not be started, 108 ended by a limit.",
+        "PERFCORE_PROCS for --procs. Exit codes: 0 passed, 2 wrong command line, 96 the result is not to be trusted "
+        "(with --strict), 97 a worker was lost, 99 a test had no success at all, 104 the suite is wrong, "
+        "105 interrupted (result saved), 106 the result could not be saved, or an old one not removed, "
+        "107 the embedded target or a worker could not be started, 108 ended by a limit.",
         allow_abbrev=False,
     )
     # Its own synopsis would be both forms in one line.

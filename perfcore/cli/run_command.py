@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         engine=options.engine or "auto",
         spin=not options.no_spin,
+        strict=options.strict,
         samples=options.samples,
         samples_limit=DEFAULT_SAMPLES_LIMIT if options.samples_limit is None else options.samples_limit,
         command_line=sys.argv,

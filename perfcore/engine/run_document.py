@@ -13,6 +13,7 @@ from perfcore.metrics.metrics_collector import TestFigures
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.test_document import TestFacts, test_document
 from perfcore.metrics.test_result import SCHEMA_VERSION
+from perfcore.metrics.validity import RunSignals, judge
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -81,6 +82,7 @@ class RunNotes:
     samples_left_out: dict[int, int] = field(default_factory=dict)  # by worker, for the limit's sake
     samples_error: str | None = None  # why samples.npy is not whole
     tests: list[TestNotes] = field(default_factory=list)
+    validity: dict[str, Any] | None = None  # as `judge` has it
 
 
 def run_document(
@@ -89,14 +91,18 @@ def run_document(
     figures: Sequence[TestFigures],
     notes: RunNotes,
     *,
+    strict: bool = False,
     seed: int,
     command_line: Sequence[str],
     environment: Mapping[str, Any],
     masker: Masker,
 ) -> dict[str, Any]:
-    """The whole document; tests that never began are left out."""
+    """The whole document; tests that never began are left out. `strict`: validity decides the verdict, too."""
+    validity = notes.validity or judge(RunSignals(), ())
     began = [at for at in range(len(plans)) if notes.tests[at].began]
     codes = exit_codes([figures[at] for at in began], notes)
+    if strict and validity["verdict"] == "invalid":
+        codes.append(ExitCode.NOT_TRUSTWORTHY)
     assert notes.end is not None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -119,6 +125,7 @@ def run_document(
         "exit_code": int(gravest([*codes, ExitCode.NOT_SAVED] if notes.samples_error else codes)),
         "incidents": [masker.text(incident) for incident in incidents(plans, figures, notes)],
         "environment": dict(environment),
+        "validity": validity,
         "results": {
             plans[at].case.key: test_document(
                 figures[at], _facts(plans[at], figures[at], notes.tests[at], masker)

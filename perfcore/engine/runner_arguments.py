@@ -22,6 +22,7 @@ def check_runner_arguments(
     seed: object,
     engine: object,
     spin: object,
+    strict: object,
     samples: object,
     samples_limit: object,
     on_progress: object,
@@ -41,7 +42,8 @@ def check_runner_arguments(
         raise UsageError(f"seed: {shown(seed)} is not a seed; give a whole number from 0 to {HIGHEST_SEED}")
     if engine not in ENGINE_WISHES:
         raise UsageError(f"engine: {shown(engine)} is none; give auto, wire or transfer")
-    for name, flag in (("spin", spin), ("samples", samples), ("own_process", own_process)):
+    flags = (("spin", spin), ("strict", strict), ("samples", samples), ("own_process", own_process))
+    for name, flag in flags:
         if not isinstance(flag, bool):
             raise UsageError(f"{name}: {shown(flag)} is neither True nor False")
     if not _is_number(samples_limit, 0, HIGHEST_SEED):

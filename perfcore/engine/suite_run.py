@@ -17,6 +17,7 @@ from perfcore.engine.engine_choice import EngineWish
 from perfcore.engine.plan import RunPlan, most_users_of_a_worker, plan_run
 from perfcore.engine.rate_limit import SharedSlots
 from perfcore.engine.run_document import Instant, RunNotes, run_document
+from perfcore.engine.run_validity import run_validity
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.supervisor import Supervisor
@@ -52,6 +53,8 @@ class RunOrder:
     command_line: Sequence[str] = ()
     engine: EngineWish = "auto"
     spins: bool = True
+    strict: bool = False
+    """Whether a result that is not to be trusted is a failure."""
     own_process: bool = False
     """Whether the process belongs to perfcore, which may then give way to its workers."""
 
@@ -138,11 +141,16 @@ class SuiteRun:
             if job.rate_limit is not None:
                 job.rate_limit.close()
         not_saved = self._finish_samples(supervisor)
+        notes = supervisor.notes
+        if notes.validity is None:
+            host = sampler.host_signals()
+            notes.validity = run_validity(suite, plan.cases, supervisor.collector.tests, notes, host)
         document = run_document(
             suite,
             plan.cases,
             supervisor.collector.tests,
-            supervisor.notes,
+            notes,
+            strict=order.strict,
             seed=order.seed,
             command_line=order.command_line,
             environment=sampler.document(),

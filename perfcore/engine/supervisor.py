@@ -148,6 +148,7 @@ class Supervisor:
                 self.notes.incidents.append(self.notes.aborted_by)
             if self.notes.interrupted_by is not None:
                 self.notes.incidents.append(f"interrupted by {self.notes.interrupted_by}")
+            self._sampler.sample_last()
             group.quit()
         self._merge_accumulators()
         for index, notes in enumerate(self.notes.tests):

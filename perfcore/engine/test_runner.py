@@ -44,7 +44,8 @@ class TestRunner:
 
     `procs` is the number of worker processes, "auto" one for each usable core. `results_dir` None saves nothing.
     `engine` is "auto" (the wire path where it can serve a test, else libcurl transfers), "wire" or "transfer".
-    `spin` waits awake for the last millisecond before an iteration of a rate is due. `samples` keeps one row a request,
+    `spin` waits awake for the last millisecond before an iteration of a rate is due. `strict`: a result
+    that is not to be trusted has the verdict "invalid" and exit code 96. `samples` keeps one row a request,
     `samples_limit` bytes at most. `on_progress` is called four times a second in mid-run, in the thread that called
     `run`. `own_process` says that the process belongs to perfcore, which then
     gives its workers precedence. Several runners may run at once, in a thread each; one runner runs once at a time.
@@ -60,6 +61,7 @@ class TestRunner:
         seed: int | None = None,
         engine: EngineWish = "auto",
         spin: bool = True,
+        strict: bool = False,
         samples: bool = False,
         samples_limit: int = DEFAULT_SAMPLES_LIMIT,
         on_progress: Callable[[RunProgress], None] | None = None,
@@ -72,6 +74,7 @@ class TestRunner:
             seed=seed,
             engine=engine,
             spin=spin,
+            strict=strict,
             samples=samples,
             samples_limit=samples_limit,
             on_progress=on_progress,
@@ -83,6 +86,7 @@ class TestRunner:
         self._seed = secrets.randbits(32) if seed is None else seed
         self._engine = engine
         self._spins = spin
+        self._is_strict = strict
         self._keeps_samples = samples
         self._samples_limit = samples_limit
         self.on_progress = on_progress
@@ -126,6 +130,7 @@ class TestRunner:
                 seed=self._seed,
                 engine=self._engine,
                 spins=self._spins,
+                strict=self._is_strict,
                 start=start,
                 run_dir=run_dir,
                 samples=self._sample_paths(),

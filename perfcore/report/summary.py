@@ -24,6 +24,7 @@ from perfcore.report.summary_tables import (
     timing_table,
     wire_table,
 )
+from perfcore.report.validity_lines import validity_lines
 from perfcore.units import exact_rate, format_bytes, format_duration, format_ms
 
 _ENGINES = {"wire": "wire path", "transfer": "libcurl transfers"}
@@ -49,7 +50,6 @@ _VERDICTS = {
     "aborted": ("red", "ended before its time"),
     "invalid": ("red", "the figures are not to be trusted"),
 }
-_VALIDITY_STYLES = {"valid": "green", "warning": "yellow", "invalid": "red"}
 _MOST_TESTS_LISTED = 12
 
 
@@ -84,7 +84,7 @@ def summary_text(result: SuiteResult, *, color: bool = False, width: int | None 
         ("Status codes", status_lines(result, sheet)),
         ("Failures", error_lines(result, sheet)),
         ("Distribution of response times", distribution(result, sheet)),
-        ("", _validity_lines(result, sheet)),
+        ("", validity_lines(result, sheet)),
         (
             "Incidents",
             [line for text in result.document.get("incidents") or [] for line in _item(text, sheet)],
@@ -319,19 +319,6 @@ def _percent(part: int, whole: int) -> str:
     """Four digits; 100 % is said of the whole alone."""
     text = f"{100 * part / whole:.4g}"
     return "> 99.99 %" if text == "100" and part < whole else f"{text} %"
-
-
-def _validity_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
-    validity = result.document.get("validity")
-    if not validity:
-        return []
-    verdict = printable(validity.get("verdict", ""))
-    title = (
-        sheet.paint("Validity", "bold") + "  " + sheet.paint(verdict, _VALIDITY_STYLES.get(verdict, "yellow"))
-    )
-    reasons = [line for text in validity.get("reasons") or [] for line in _item(text, sheet)]
-    advice = [line for text in validity.get("advice") or [] for line in sheet.sentence(text, first="  → ")]
-    return [title, *reasons, *advice]
 
 
 def _place_lines(result: SuiteResult, sheet: Sheet) -> list[str]:

@@ -28,6 +28,7 @@ VALUES = {
     "seed": ("7", 7, "0", 0),
     "engine": ("wire", "wire", "transfer", "transfer"),
     "no_spin": ("1", True, None, True),
+    "strict": ("1", True, None, True),
     "results_dir": ("there", "there", "here", "here"),
     "samples": ("1", True, None, True),
     "samples_limit": ("1MB", 1_000_000, "5", 5),

@@ -21,6 +21,7 @@ RIGHT = {
     "own_process": False,
     "engine": "auto",
     "spin": True,
+    "strict": False,
 }
 CASE = TestCase(name="A", endpoint="http://h/")
 SUITE = TestSuite(name="S", tests=[CASE])
@@ -53,6 +54,7 @@ def test_right_arguments_are_taken(given):
         ("command_line", [5, "perfcore suite.yaml", None, [5], {"a": 1}, True]),
         ("own_process", [1, "yes", None]),
         ("spin", [1, "no", None]),
+        ("strict", [1, "yes", None]),
         ("engine", ["curl", "", "Wire", None, 1, True]),
     ],
 )
