@@ -126,7 +126,9 @@ class EnvironmentSampler:
         psutil.cpu_percent(None)  # the first call only sets the mark from which the next one counts
 
     def watch(self, pids: Sequence[int]) -> None:
-        """Sample these worker processes as well, from now on."""
+        """Sample these worker processes as well, from now on; what is judged over the run begins with the first."""
+        if not self._workers:
+            self._meter.begin()
         for pid in pids:
             self._meter.watch(pid)
             try:

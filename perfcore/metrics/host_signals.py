@@ -14,6 +14,8 @@ from pathlib import Path
 # Steal is counted in hundredths of a second a core: over less than this a single tick would be a few percent.
 _SHORTEST_STEAL_NS = 900_000_000
 _SHORTEST_WAIT_NS = 50_000_000
+# What the supervisor does once at the end is no load of a run, and most of one that is shorter.
+_SHORTEST_RUN_NS = 900_000_000
 # From here on it matters which of the machine's connections hold a port of the range, and to where.
 _MANY_PORTS_PERCENT = 80
 _COUNT_PORTS_EVERY_NS = 10_000_000_000
@@ -50,7 +52,7 @@ class HostSignals:
 
 
 class HostMeter:
-    """Reads at `sample`; `signals` says what came of it. Counts from when it was made, a worker from its `watch` on.
+    """Reads at `sample`; `signals` says what came of it. Counts from its last `begin`, a worker from its `watch` on.
 
     `groups` are the directories of the process's control groups, from its own up to the root, of either version.
     """
@@ -65,12 +67,17 @@ class HostMeter:
     ) -> None:
         self._proc = proc
         self._clock, self._cpu_clock = clock, cpu_clock
-        self._start_ns, self._start_cpu_ns = clock(), cpu_clock()
-        self._throttled = [_Growth(time_ns) for group in groups for time_ns in _throttle_clocks(group)]
-        self._steal = _Steal(proc / "stat", self._start_ns)
+        self._groups = groups
         self._ports = _Ports(proc)
         self._workers: list[_Worker] = []
         self._size_is_count = _size_is_count(proc)
+        self.begin()
+
+    def begin(self) -> None:
+        """The run begins now: what went before, the start of the workers for one, is in no figure."""
+        self._start_ns, self._start_cpu_ns = self._clock(), self._cpu_clock()
+        self._steal = _Steal(self._proc / "stat", self._start_ns)
+        self._throttled = [_Growth(time_ns) for group in self._groups for time_ns in _throttle_clocks(group)]
         self._read_throttling()
 
     def watch(self, pid: int) -> None:
@@ -102,12 +109,13 @@ class HostMeter:
         wall_ns = max(now_ns - self._start_ns, 1)
         self._steal.read(now_ns)
         self._read_throttling()
+        supervisor = _percent(self._cpu_clock() - self._start_cpu_ns, wall_ns)
         throttled = [grown for each in self._throttled if (grown := each.grown) is not None]
         return HostSignals(
             steal_percent=self._steal.percent,
             worst_steal_percent=self._steal.worst_percent,
             throttled_percent=_percent(max(throttled), wall_ns) if throttled else None,
-            supervisor_cpu_percent=_percent(self._cpu_clock() - self._start_cpu_ns, wall_ns),
+            supervisor_cpu_percent=supervisor if wall_ns >= _SHORTEST_RUN_NS else None,
             ephemeral_ports_percent=self._ports.percent,
             workers=tuple(worker.signals() for worker in self._workers),
         )
@@ -271,6 +279,19 @@ class _Worker:
         return None
 
 
+def _tcp_sockets(path: Path) -> int | None:
+    """From the line `TCP: inuse 6 orphan 0 tw 2 …`; of IPv6 those in TIME_WAIT are counted there as well."""
+    try:
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words and words[0] in ("TCP:", "TCP6:"):
+                numbers = dict(zip(words[1::2], words[2::2], strict=False))
+                return sum(int(numbers.get(key, 0)) for key in ("inuse", "tw"))
+    except (OSError, ValueError):
+        pass
+    return None
+
+
 class _Ports:
     """Local ports that connections of this network namespace hold, of those that the kernel gives out."""
 
@@ -305,18 +326,9 @@ class _Ports:
 
     def _sockets(self) -> int | None:
         """TCP sockets of any kind, those in TIME_WAIT included: no fewer than ports are in use."""
-        count = None
-        for name, family in (("sockstat", "TCP:"), ("sockstat6", "TCP6:")):
-            try:
-                text = (self._proc / "net" / name).read_text()
-            except OSError:
-                continue
-            for line in text.splitlines():
-                words = line.split()
-                if words and words[0] == family:
-                    numbers = dict(zip(words[1::2], words[2::2], strict=False))
-                    count = (count or 0) + sum(int(numbers.get(key, 0)) for key in ("inuse", "tw"))
-        return count
+        counts = [_tcp_sockets(self._proc / "net" / name) for name in ("sockstat", "sockstat6")]
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
 
     def _most_to_one_server(self, ports: range) -> int:
         """Ports of the range in use to the one server to which there are most: each has the whole range to itself."""
