@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from ipaddress import ip_address
 from typing import Any
 
 from perfcore.engine.plan import CasePlan
@@ -76,11 +77,12 @@ def _quantile_ms(figures: TestFigures, name: str, percent: float) -> float | Non
 def any_is_here(addresses: Iterable[str]) -> bool:
     """Whether one of these IP addresses is this machine's own: only such a one can be bound to."""
     for address in addresses:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
+            # Anything else would be looked up as a name.
+            family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
             with closing(socket.socket(family, socket.SOCK_DGRAM)) as end:
                 end.bind((address, 0))
             return True
-        except OSError:
+        except (OSError, ValueError):
             continue
     return False

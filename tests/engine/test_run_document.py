@@ -1,10 +1,12 @@
 """What a reader of the figures has to know, and what decides the verdict."""
 
+import pytest
 from metrics.rows import START_NS, rows_of
 
 from perfcore.engine.plan import plan_run
 from perfcore.engine.run_document import Instant, RunNotes, TestNotes, exit_codes, incidents, run_document
 from perfcore.metrics.metrics_collector import MetricsCollector
+from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.samples import RESENT
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
@@ -62,6 +64,50 @@ def test_samples_that_are_missing_decide_the_exit_code_and_not_the_verdict() -> 
     )
     assert (document["verdict"], document["exit_code"]) == ("passed", 106)
     assert exit_codes(collector.tests, notes) == []
+
+
+INVALID = {"verdict": "invalid", "signals": [], "reasons": ["it was late"], "advice": []}
+SUSPECT = {**INVALID, "verdict": "suspect"}
+
+
+@pytest.mark.parametrize(
+    ("validity", "strict", "happened", "verdict", "exit_code"),
+    [
+        (INVALID, False, {}, "passed", 0),
+        (SUSPECT, True, {}, "passed", 0),
+        (None, True, {}, "passed", 0),
+        (INVALID, True, {}, "invalid", 96),
+        (INVALID, True, {"samples_error": "No space left on device"}, "invalid", 106),
+        (INVALID, True, {"lost_workers": 1}, "incomplete", 97),
+        (INVALID, True, {"aborted_by": "limits.max_duration"}, "aborted", 108),
+        (INVALID, True, {"interrupted_by": "SIGINT"}, "interrupted", 105),
+        (INVALID, True, {"fails": True}, "invalid", 96),
+        (INVALID, False, {"fails": True}, "failed", 99),
+    ],
+)
+def test_strict_makes_an_invalid_result_a_failure_in_its_place_among_the_others(
+    validity, strict, happened, verdict, exit_code
+) -> None:
+    suite = suite_of("GET")
+    collector = MetricsCollector(1)
+    collector.tests[0].begin(START_NS, None)
+    fails = happened.get("fails", False)
+    collector.fold(rows_of(3, error=ERROR_KINDS.index("refused") if fails else 0))
+    what = {name: value for name, value in happened.items() if name != "fails"}
+    notes = RunNotes(Instant(0, 0), Instant(1, 1), tests=[TestNotes(began=True)], validity=validity, **what)
+    document = run_document(
+        suite,
+        plan_run(suite, 1).cases,
+        collector.tests,
+        notes,
+        strict=strict,
+        seed=1,
+        command_line=[],
+        environment={},
+        masker=Masker.for_suite(suite),
+    )
+    assert (document["verdict"], document["exit_code"]) == (verdict, exit_code)
+    assert document["validity"]["verdict"] == (validity or {"verdict": "valid"})["verdict"]
 
 
 def test_another_version_of_http_than_was_asked_for_is_told() -> None:

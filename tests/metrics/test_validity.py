@@ -55,7 +55,7 @@ def test_a_figure_at_its_limit_is_not_beyond_it_and_just_above_is(
         if row in OF_A_WORKER:
             document = of_worker(test, **{figure: value})
         else:
-            document = judge(replace(RunSignals(), **{figure: value}), [test])
+            document = judge(replace(RunSignals(), **{figure: value}), [test])  # type: ignore[arg-type]
         signal = signal_of(document, name)
         assert (signal["value"], signal["state"]) == (value, state)
         assert (signal["warn"], signal["invalid"]) == (warn, invalid)

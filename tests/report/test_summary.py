@@ -292,18 +292,6 @@ def test_what_carried_a_test_is_said():
     assert line_of(text, "get_user_profile  GET").endswith(" · wire path")
 
 
-def test_validity_with_its_reasons_and_advice_is_told_and_may_be_absent():
-    validity = {
-        "verdict": "invalid",
-        "signals": [],
-        "reasons": ["it sent late"],
-        "advice": ["use more cores"],
-    }
-    text = summary_text(suite_result(validity=validity))
-    assert "Validity  invalid\n  - it sent late\n  → use more cores\n" in text
-    assert "Validity" not in summary_text(suite_result(validity=None))
-
-
 def test_a_document_of_only_the_required_keys_is_shown():
     keys = ("name", "total_requests", "successful_requests", "failed_requests", "timing")
     bare = {key: value for key, value in one_test().items() if key in keys}

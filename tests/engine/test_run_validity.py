@@ -1,0 +1,100 @@
+"""What the supervisor knows of a run, as the judgement gets it."""
+
+import pytest
+from metrics.rows import START_NS, rows_of
+
+from perfcore.engine.plan import plan_run
+from perfcore.engine.run_document import Instant, RunNotes, TestNotes
+from perfcore.engine.run_validity import any_is_here, run_validity
+from perfcore.metrics.host_signals import HostSignals, WorkerHostSignals
+from perfcore.metrics.metrics_collector import MetricsCollector
+from perfcore.suite.test_case import TestCase
+from perfcore.suite.test_suite import TestSuite
+
+OPEN = {"rate": "100/s", "duration": "1s"}
+ELSEWHERE = {"192.0.2.1": {"connections": 1, "requests": 3}}  # of a block that nobody has
+
+
+def judged(keys, *, dropped=0, requests=100, addresses=ELSEWHERE, host=None, began=True, **notes):
+    suite = TestSuite(name="s", base_url="http://h", tests=[TestCase(name="Get", endpoint="/", **keys)])
+    plan = plan_run(suite, 1)
+    collector = MetricsCollector(1)
+    collector.tests[0].begin(START_NS, None)
+    collector.fold(rows_of(requests))
+    tests = [TestNotes(began=began, dropped=dropped, addresses=addresses)]
+    return run_validity(
+        suite,
+        plan.cases,
+        collector.tests,
+        RunNotes(Instant(0, 0), tests=tests, **notes),
+        host or HostSignals(),
+    )
+
+
+def value(document, name):
+    values = [signal["value"] for signal in document["signals"] if signal["name"] == name]
+    return values[0] if values else None
+
+
+def test_an_open_test_is_judged_by_its_plan_its_drops_and_its_lag() -> None:
+    document = judged(OPEN, requests=97, dropped=3)
+    assert value(document, "achieved_starts_percent") == 97
+    assert value(document, "dropped_arrivals_percent") == 3
+    assert value(document, "schedule_lag_p99_ms") is not None
+    assert document["verdict"] == "invalid"
+
+
+@pytest.mark.parametrize("cause", [{"interrupted_by": "SIGINT"}, {"aborted_by": "limits.max_duration"}])
+def test_a_run_that_was_cut_short_is_not_judged_by_what_was_planned_for_later(cause) -> None:
+    assert value(judged(OPEN, requests=40, **cause), "achieved_starts_percent") is None
+    assert value(judged(OPEN, requests=40), "achieved_starts_percent") == 40
+
+
+def test_a_closed_test_has_none_of_these() -> None:
+    document = judged({"parallel_users": 2, "iterations": 50})
+    assert {signal["name"] for signal in document["signals"]} == {"target_on_this_machine"}
+
+
+def test_a_test_that_never_began_is_not_judged() -> None:
+    assert value(judged(OPEN, began=False), "achieved_starts_percent") is None
+
+
+def test_what_the_machine_took_is_judged() -> None:
+    host = HostSignals(
+        steal_percent=1.5,
+        worst_steal_percent=9.0,
+        throttled_percent=0.5,
+        supervisor_cpu_percent=60.0,
+        ephemeral_ports_percent=81.0,
+        workers=(WorkerHostSignals(3.0, 5.0), WorkerHostSignals(None, 82.0)),
+    )
+    document = judged(OPEN, host=host)
+    by_name = {signal["name"]: signal for signal in document["signals"]}
+    assert {name for name, signal in by_name.items() if signal["state"] == "warn"} == {
+        "steal_percent", "cgroup_throttled_percent", "supervisor_cpu_percent", "ephemeral_ports_percent",
+        "run_queue_wait_percent", "descriptors_percent",
+    }  # fmt: skip
+    assert by_name["run_queue_wait_percent"]["value"] == 3.0
+    assert by_name["steal_percent"]["worst_second"] == 9.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "addresses", "is_here"),
+    [
+        ({}, ELSEWHERE, 0),
+        ({}, {"127.0.0.1": {}}, 1),
+        ({}, {**ELSEWHERE, "127.3.2.1": {}}, 1),
+        ({"unix_socket": "/run/app.sock"}, {}, 1),
+        ({}, {}, 0),
+    ],
+)
+def test_a_target_on_this_machine_is_noted(keys, addresses, is_here) -> None:
+    assert value(judged({**OPEN, **keys}, addresses=addresses), "target_on_this_machine") == is_here
+
+
+@pytest.mark.parametrize(
+    ("addresses", "is_here"),
+    [([], False), (["127.0.0.1"], True), (["192.0.2.1"], False), (["localhost"], False), ([""], False)],
+)
+def test_an_address_is_here_when_it_can_be_bound_to(addresses, is_here) -> None:
+    assert any_is_here(addresses) is is_here
