@@ -117,6 +117,11 @@ class CaseLoad:
         return None if following is None else (self._start_ns + following[0], following[1])
 
     @property
+    def next_arrival_ns(self) -> int:
+        """When the next arrival is due, or was; never without any."""
+        return NEVER_NS if self.arrivals is None else self.arrivals.next_ns
+
+    @property
     def is_started(self) -> bool:
         """Whether nobody is to begin any more, and nothing to arrive."""
         return self.next_start is None and (self.arrivals is None or self.arrivals.next_ns == NEVER_NS)

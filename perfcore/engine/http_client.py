@@ -120,13 +120,17 @@ class HttpClient(TransferUsers):
         timeout_s = self._until_libcurl_wants(begin_ns, (until_ns - begin_ns) / 1e9)
         events = self._unhandled or self._poller.wait(0 if completed else timeout_s)
         self._unhandled = []
+        woke_ns = _clock_ns()
         self._act_on(events)
         for shard in self._touched:
             if shard.running < shard.active:
                 self._collect(shard, completed)
         self._came_ns.clear()
         self._stamps_ns.clear()
-        if _clock_ns() >= self._wake_ns:
+        now_ns = _clock_ns()
+        if now_ns - woke_ns > self.longest_pass_ns:
+            self.longest_pass_ns = now_ns - woke_ns
+        if now_ns >= self._wake_ns:
             self._serve_timers(completed)
         if self._hops:
             self._start_hops()

@@ -69,21 +69,35 @@ class LoadLoop:
         self._early_s = SPIN_S if spins and any(load.arrivals is not None for load in loads) else 0.0
         self._housekeeping_ns = 0
         self._hand_over_ns = 0
+        self.spun_ns = 0
+        """Time in which it waited awake."""
+        self.longest_pass_ns = 0
+        """Of its own, from when it was given completions until it waits again; the transport knows of its own."""
         if throttle is None and isinstance(recorder, SampleWriter):
             for load in loads:
                 load.cycle = load.plain_cycle(recorder)
 
     def run(self) -> None:
         """Until every test is through: users done or time over, and nothing in flight."""
+        clock = self._clock
+        returned_ns, spins = clock(), False
         while True:
-            now_ns = self._clock()
+            now_ns = clock()
+            if spins:
+                self.spun_ns += now_ns - returned_ns
             if now_ns >= self._housekeeping_ns:
                 self._keep_house(now_ns)
                 if self._is_over():
                     return
             wait_until_ns = self._start_due(now_ns)
-            timeout_s = (wait_until_ns - self._clock()) / 1e9 - self._early_s
+            before_ns = clock()
+            if before_ns - returned_ns > self.longest_pass_ns:
+                self.longest_pass_ns = before_ns - returned_ns
+            timeout_s = (wait_until_ns - before_ns) / 1e9 - self._early_s
             completed = self._transport.poll(timeout_s if timeout_s > 0 else 0.0)
+            # Of a pass in which nothing was due and nothing had come the time was waited for.
+            spins = timeout_s <= 0 and not completed and wait_until_ns > before_ns
+            returned_ns = before_ns if spins else clock()
             if completed:
                 self._take(completed)
             if not self._waiting and all(load.is_started and not load.in_flight for load in self._loads):
@@ -158,7 +172,7 @@ class LoadLoop:
             due_ns = arrivals.take()
             exchange = arrivals.free.pop() if arrivals.free else load.another_user()
             if exchange is None:
-                arrivals.dropped += 1
+                arrivals.drop(due_ns)
                 continue
             load.add_user()
             self._resume(exchange, due_ns)

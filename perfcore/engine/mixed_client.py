@@ -46,6 +46,10 @@ class MixedClient:
     def in_flight(self) -> int:
         return sum(client.in_flight for client in self._clients)
 
+    @property
+    def longest_pass_ns(self) -> int:
+        return max(self._wire.longest_pass_ns, self._transfer.longest_pass_ns)
+
     def start(self, exchange: Exchange, request: Request) -> None:
         self._client_of[exchange.case].start(exchange, request)
 

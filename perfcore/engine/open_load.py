@@ -11,8 +11,8 @@ class Arrivals:
     """A worker's part of a schedule, and its users, of whom the most recently freed goes first.
 
     `offsets` are ascending nanoseconds from the start of the load, `numbers` those of the users, of whom at most
-    `most_users` are busy at the same time. `next_ns` is when the next arrival is due; `taken` counts those that were,
-    `dropped` those of them that found nobody free.
+    `most_users` are busy at the same time. `next_ns` is when the next arrival is due; `taken` counts those that were
+    due from `counted_from_ns` on, `dropped` those of them that found nobody free.
     """
 
     def __init__(self, offsets: Iterator[int], numbers: range) -> None:
@@ -21,6 +21,7 @@ class Arrivals:
         self._start_ns = 0
         self.most_users = len(numbers)
         self.free: list[Exchange] = []
+        self.counted_from_ns = 0
         self.taken = 0
         self.dropped = 0
         self.next_ns = NEVER_NS
@@ -39,9 +40,15 @@ class Arrivals:
     def take(self) -> int:
         """When the arrival was due whose turn it is; the one after it is then the next."""
         due_ns = self.next_ns
-        self.taken += 1
+        if due_ns >= self.counted_from_ns:
+            self.taken += 1
         self._advance()
         return due_ns
+
+    def drop(self, due_ns: int) -> None:
+        """The arrival that was taken at this instant found nobody free."""
+        if due_ns >= self.counted_from_ns:
+            self.dropped += 1
 
     def end(self) -> None:
         """Nothing arrives any more."""

@@ -50,6 +50,7 @@ class TestNotes:
     max_in_flight: int = 0
     arrivals: int = 0  # of an open model, whether or not a user was free
     dropped: int = 0
+    seconds_of_growing_lag: int = 0  # of the phase in which it ran
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)
     http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
     emptied_jars: int = 0

@@ -10,9 +10,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from perfcore.engine.failure_samples import SAMPLES_PER_KIND
+from perfcore.engine.measuring import Measuring
 from perfcore.engine.plan import deal
 from perfcore.engine.run_document import Instant, RunNotes, TestNotes
 from perfcore.engine.run_limits import LimitWatch
@@ -20,6 +22,7 @@ from perfcore.engine.worker import WorkerJob, worker_main
 from perfcore.engine.worker_group import WorkerGroup
 from perfcore.errors import SetupFailedError
 from perfcore.metrics.environment import SAMPLE_EVERY_S, EnvironmentSampler
+from perfcore.metrics.lag_growth import LagGrowth
 from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.progress import RunProgress, TestProgress, TestState
 from perfcore.metrics.run_memory import (
@@ -32,6 +35,7 @@ from perfcore.metrics.run_memory import (
     USERS,
 )
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
+from perfcore.metrics.worker_spread import WorkerSpread
 from perfcore.suite.limits import Limits
 from perfcore.units import format_duration
 
@@ -94,6 +98,9 @@ class Supervisor:
         self._phase: tuple[int, ...] = ()  # the tests that run
         self._overdue_since_ns: int | None = None
         self._group: WorkerGroup | None = None
+        self.measuring = Measuring(self._plan, self.collector, job.memory)
+        self.spread = WorkerSpread()
+        self._lag_growth = LagGrowth(self._plan.workers)
         self._readers = [SampleReader(ring) for ring in job.memory.rings]
         self._next_sample_s = 0.0
         self._next_progress_s = 0.0
@@ -199,8 +206,10 @@ class Supervisor:
             # No sum of the workers' own maxima: those were at different instants.
             largest = self._job.memory.largest_gauge(index, MAX_IN_FLIGHT)
             notes.max_in_flight = max(notes.max_in_flight, largest)
-            notes.arrivals = self._job.memory.total_gauge(index, ARRIVALS)
-            notes.dropped = self._job.memory.total_gauge(index, DROPPED)
+            notes.seconds_of_growing_lag = self._lag_growth.longest_s
+            before = self.measuring.settle(index)
+            notes.arrivals = self._job.memory.total_gauge(index, ARRIVALS) - before[0]
+            notes.dropped = self._job.memory.total_gauge(index, DROPPED) - before[1]
             self._states[index] = "done"
 
     def _start_tests(self, phase: tuple[int, ...]) -> None:
@@ -208,10 +217,12 @@ class Supervisor:
         for index in phase:
             plan = self._plan.cases[index]
             end_ns = None if plan.duration_s is None else start_ns + round(plan.duration_s * 1e9)
-            self.collector.tests[index].begin(start_ns, end_ns)
+            self.collector.tests[index].begin(start_ns, end_ns, round(plan.case.warmup_s * 1e9))
+            self.measuring.begin(index)
             self.notes.tests[index].began = True
             self._states[index] = "running"
         self._phase = phase
+        self._lag_growth = LagGrowth(self._plan.workers)
         self._overdue_since_ns = None
         self._limits.begin(start_ns)
         self._end_running_tests()  # a stop may just have come
@@ -310,7 +321,7 @@ class Supervisor:
             incident += f" {'are' if under_way > 1 else 'is'} in no total"
         self.notes.lost_workers += 1
         self.notes.incidents.append(incident)
-        self._readers[worker].salvage(self._fold)
+        self._readers[worker].salvage(partial(self._fold, worker))
         for index in range(len(self._plan.cases)):
             memory.set_gauge(worker, index, USERS, 0)
             memory.set_gauge(worker, index, IN_FLIGHT, 0)
@@ -341,8 +352,8 @@ class Supervisor:
             if memory.worker_word(worker, FOLDED_BLOCKS)
         ]
         tests = [collector.tests[index] for collector in (self.collector, *stalled) for index in self._phase]
-        requests = sum(test.counter("requests") for test in tests)
-        failed = sum(test.counter("failed_requests") for test in tests)
+        requests = sum(test.all_requests for test in tests)
+        failed = sum(test.all_failed for test in tests)
         reason = self._limits.too_many_failures(time.monotonic_ns(), requests, failed)
         if reason is not None:
             self._abort(reason)
@@ -361,22 +372,27 @@ class Supervisor:
             notes.max_in_flight = max(notes.max_in_flight, in_flight)
             if test.planned_end_ns is not None and now_ns > test.planned_end_ns:
                 self._states[index] = "draining"
+        self.measuring.tick(phase, now_ns)
         now_s = now_ns / 1e9
         if now_s >= self._next_sample_s:
             self._sampler.sample()
+            self._lag_growth.note(self._job.memory)
             self._next_sample_s = now_s + SAMPLE_EVERY_S
         if now_s >= self._next_progress_s:
             self._tell_progress()
             self._next_progress_s = now_s + PROGRESS_EVERY_S
 
     def _drain(self) -> None:
-        for reader in self._readers:
-            reader.drain(self._fold)
+        for worker, reader in enumerate(self._readers):
+            reader.drain(partial(self._fold, worker))
 
-    def _fold(self, rows: Rows) -> None:
+    def _fold(self, worker: int, rows: Rows) -> None:
         if self._sample_file is not None:
             self._sample_file.write(rows)
         self.collector.fold(rows)
+        self.measuring.fold(rows)
+        if len(self._readers) > 1:
+            self.spread.fold(worker, rows)
 
     def _merge_accumulators(self) -> None:
         for worker, accumulator in enumerate(self._job.memory.accumulators):
@@ -407,8 +423,8 @@ class Supervisor:
             elapsed_s=since_start_ns / 1e9,
             planned_s=plan.duration_s,
             planned_requests=plan.requests,
-            requests=test.counter("requests"),
-            failed=test.counter("failed_requests"),
+            requests=test.all_requests,
+            failed=test.all_failed,
             rate=recent.rate,
             p50_ms=recent.p50_ms,
             p99_ms=recent.p99_ms,

@@ -41,6 +41,7 @@ class TransferUsers:
         self._figures = TransferFigures(self._become_wary)
         self._names = NameTable()
         self._stamping = Stamping()
+        self.longest_pass_ns = 0
         self._ca_file = default_ca_file()
         self._preconnection = Preconnection(poller, self._watch, self._ca_file)
         self._emptied_jars: dict[int, int] = {}

@@ -179,6 +179,10 @@ class Transport(Protocol):
     def in_flight(self) -> int:
         """Exchanges started and not yet handed back."""
 
+    @property
+    def longest_pass_ns(self) -> int:
+        """The longest time in which it worked off what was ready at once, and nothing else could happen."""
+
     def start(self, exchange: Exchange, request: Request) -> None:
         """Send the request now, and stamp `issued_ns` right before."""
 

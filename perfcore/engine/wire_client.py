@@ -85,9 +85,12 @@ class WireClient(WireExchanges):
             wake_ns = min(until_ns, self._wake_ns, connector.wake_ns)
             wait_s = 0.0 if completed or self._unread else (wake_ns - now_ns) / 1e9
             events = self._poller.wait(wait_s)
+            woke_ns = _clock_ns()
             self._stamping.begin_batch(len(events))
             self._handle(events, completed)
             now_ns = _clock_ns()
+            if now_ns - woke_ns > self.longest_pass_ns:
+                self.longest_pass_ns = now_ns - woke_ns
             if connector.ended:
                 self._take_ended(completed)
             if now_ns >= self._wake_ns:

@@ -48,6 +48,7 @@ class WireUsers:
         self._templates: dict[int, WireTemplate | None] = {}  # by test
         self._names = NameTable()
         self._stamping = Stamping()
+        self.longest_pass_ns = 0
         self._in_flight = 0
         self._standing: dict[tuple[int, int], WireUser] = {}  # connected beforehand, by test and number
         self._plain_reader = PlainReader()

@@ -25,6 +25,7 @@ from perfcore.engine.case_load import CaseLoad
 from perfcore.engine.curl_handle import is_out_of_memory
 from perfcore.engine.failure_samples import FailureSampler
 from perfcore.engine.load_loop import LoadLoop
+from perfcore.engine.loop_watch import LoopWatch
 from perfcore.engine.masked_traceback import mask_tracebacks_of_callbacks, masked_traceback
 from perfcore.engine.mixed_client import transport_for
 from perfcore.engine.open_load import Arrivals
@@ -217,8 +218,16 @@ class _Worker:
             self._begin(load, start_ns)
         sampler = FailureSampler(self._job.masker, transport, start_ns, self.send_if_room)
 
-        def keep_house(_now_ns: int) -> bool:
+        watch = LoopWatch(self._memory, self._index, start_ns)
+
+        def longest_pass_ns() -> int:
+            return max(loop.longest_pass_ns, transport.longest_pass_ns)
+
+        def keep_house(now_ns: int) -> bool:
             self._set_gauges(loads)
+            self._end_early(loads)
+            behind_ns = max(now_ns - load.next_arrival_ns for load in loads)
+            watch.look(now_ns, spun_ns=loop.spun_ns, longest_pass_ns=longest_pass_ns(), behind_ns=behind_ns)
             return self._memory.stop_requested
 
         loop = LoadLoop(
@@ -232,7 +241,9 @@ class _Worker:
             spins=self._job.spins,
         )
         _sleep_until(start_ns)
-        loop.run()
+        with watch.garbage:
+            loop.run()
+        watch.end(time.monotonic_ns(), spun_ns=loop.spun_ns, longest_pass_ns=longest_pass_ns())
         self._writer.finish()
         self._set_gauges(loads)
         addresses, versions = transport.addresses(), transport.http_versions()
@@ -268,7 +279,10 @@ class _Worker:
         end_ns = None if duration_s is None else start_ns + round(duration_s * 1e9)
         load.begin_at(start_ns, end_ns)
         figures = self._memory.accumulators[self._index].tests[load.index]
-        figures.begin(start_ns, end_ns)
+        case = self._job.plan.cases[load.index].case
+        figures.begin(start_ns, end_ns, round(case.warmup_s * 1e9))
+        if load.arrivals is not None:
+            load.arrivals.counted_from_ns = figures.measured_from_ns
         # The supervisor notes a stop here as well; one that came just before `begin` would be overwritten.
         if self._memory.stop_ns is not None:
             figures.end_by(self._memory.stop_ns)
@@ -308,6 +322,13 @@ class _Worker:
         scenario = self._job.scenarios[case_index]
         for at in users:
             yield at + 1, scenario.request_for(Exchange(at + 1, case_index, None))
+
+    def _end_early(self, loads: Sequence[CaseLoad]) -> None:
+        """Tests that the supervisor has enough of: they end as if that instant had been planned."""
+        for load in loads:
+            end_ns = self._memory.test_end_ns(load.index)
+            if end_ns is not None and end_ns < load.end_ns:
+                load.end_ns = end_ns
 
     def _set_gauges(self, loads: Sequence[CaseLoad]) -> None:
         for load in loads:

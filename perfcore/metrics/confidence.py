@@ -15,28 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfcore.metrics.histogram import Distribution
-from perfcore.metrics.statistics import enough_exceedances
+from perfcore.metrics.statistics import enough_exceedances, student_quantile
 from perfcore.metrics.timeline import Timeline
 
 MOST_PARTS = 30
 # With fewer parts their variation says nothing.
 FEWEST_PARTS = 5
+LEVEL = 0.95
 # Effective exceedances from which an interval is told, and from which it is called good.
 FEWEST_EFFECTIVE = 10
 GOOD_FROM = 50
-# Student's t at 97.5 %, by degrees of freedom from 1 on; R's qt(0.975, 1:29).
-_STUDENT_95 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045,
-)  # fmt: skip
-
 Quality = Literal["good", "fair", "poor", "too_few"]
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """The 95 % interval of a percentile in nanoseconds, None where it would say nothing.
+    """The interval of a percentile in nanoseconds, None where it would say nothing.
 
     `effective` is how many independent samples lie beyond the percentile, `times_longer` how many times longer the run
     would have to be for an interval; None where it has one.
@@ -50,11 +45,16 @@ class Confidence:
 
 
 def confidence(
-    distribution: Distribution, timeline: Timeline, quantile: Fraction, from_ns: int = 0
+    distribution: Distribution,
+    timeline: Timeline,
+    quantile: Fraction,
+    from_ns: int = 0,
+    *,
+    level: float = LEVEL,
 ) -> Confidence | None:
     """Of a quantile of these samples, of which the timeline holds the same ones; None without any.
 
-    `from_ns`: how long after the start of the timeline the samples begin.
+    `from_ns`: how long after the start of the timeline the samples begin; `level`: of the interval, 0 to 1.
     """
     count = distribution.count
     if not count:
@@ -69,7 +69,7 @@ def confidence(
     parts = timeline.parts(MOST_PARTS, from_ns)
     if parts < FEWEST_PARTS:
         return Confidence(None, None, "poor", effective, FEWEST_PARTS / max(parts, 1))
-    t = _STUDENT_95[parts - 2]
+    t = student_quantile(1 - level, parts - 1)
     half = t * math.sqrt(inflation * count * float(quantile) * beyond)
     middle = count * float(quantile)
     low, high = max(1, math.floor(middle - half)), min(count, math.ceil(middle + half) + 1)

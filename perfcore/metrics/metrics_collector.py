@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perfcore.metrics import client_delay, histogram, outcomes, samples, slowest, timeline
+from perfcore.metrics import client_delay, histogram, outcomes, samples, slowest, starts, timeline
 from perfcore.metrics.client_delay import ClientDelay
 from perfcore.metrics.histogram import Distribution, bucket_index
 from perfcore.metrics.samples import Rows
 from perfcore.metrics.slowest import Slowest
+from perfcore.metrics.starts import Starts
 from perfcore.metrics.timeline import Timeline
 
 _CONNECT_PHASES = ("dns", "connect", "tls")
@@ -59,6 +60,7 @@ WORDS_PER_TEST = (
     + client_delay.WORDS
     + len(DISTRIBUTIONS) * histogram.WORDS
     + timeline.WORDS
+    + starts.WORDS
 )
 
 Integers = NDArray[np.int64]
@@ -98,6 +100,7 @@ class TestFigures:
         self.client_delay = ClientDelay(cutter.cut(client_delay.WORDS))
         self.distributions = {name: Distribution(cutter.cut(histogram.WORDS)) for name in DISTRIBUTIONS}
         self.timeline = Timeline(cutter.cut(timeline.WORDS))
+        self.starts = Starts(cutter.cut(starts.WORDS))
 
     def begin(self, start_ns: int, planned_end_ns: int | None, warmup_ns: int = 0) -> None:
         """Say when the load starts, if it is bounded by time when it is to end, and how long it warms up."""
@@ -116,6 +119,15 @@ class TestFigures:
 
     def _count(self, name: str, amount: int) -> None:
         self._counters[_COUNTERS.index(name)] += amount
+
+    @property
+    def all_requests(self) -> int:
+        """Those of the warm-up among them."""
+        return self.counter("requests") + self.counter("warmup_requests")
+
+    @property
+    def all_failed(self) -> int:
+        return self.counter("failed_requests") + self.counter("warmup_failed")
 
     @property
     def start_ns(self) -> int:
@@ -246,6 +258,7 @@ class TestFigures:
         index = bucket_index(response)
         if self.has_timeline:
             self.timeline.add(since_start, c.failed)
+            self.starts.mark(since_start - c.service_ns)
             if response.size:
                 since_start = since_start if c.headline is None else since_start[c.headline]
                 self.timeline.add_durations(since_start, response, index)
@@ -287,6 +300,7 @@ class TestFigures:
         for name, distribution in self.distributions.items():
             distribution.merge(other.distributions[name])
         self.timeline.merge(other.timeline)
+        self.starts.merge(other.starts)
 
     def take_over(
         self, whole: "TestFigures", warmup: "TestFigures", *, completed: int, succeeded: int
@@ -300,6 +314,7 @@ class TestFigures:
         self._count("warmup_failed", warmup.counter("failed_requests"))
         self._count("warmup_attempts", warmup.counter("attempts"))
         self.timeline.words[:] = whole.timeline.words
+        self.starts.words[:] = whole.starts.words
 
     def reused_response(self) -> Distribution:
         """Response time of the headline's requests that did not have to connect.

@@ -15,10 +15,10 @@ from perfcore.metrics.samples import SampleRing
 # Gauges of one worker for one test, written by the worker, read by the supervisor.
 USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, ARRIVALS, DROPPED = range(6)
 _GAUGES = 6
-# Words of one worker before its gauges.
-FOLDED_BLOCKS = 0
-_WORKER_HEADER = 4
-# Words of the run, before the workers'.
+# Words of one worker before its gauges: blocks that it has counted itself, and how its loop did (see loop_watch).
+FOLDED_BLOCKS, BUSY_NS, WALL_NS, WORST_BUSY_PPM, LONGEST_PASS_NS, LONGEST_GC_NS, BEHIND_NS = range(7)
+_WORKER_HEADER = 8
+# Words of the run, before those of the tests and the workers.
 STOP, NEXT_SLOT = range(2)
 _RUN_HEADER = 4
 
@@ -28,7 +28,8 @@ class RunMemory:
 
     def __init__(self, workers: int, tests: int) -> None:
         self._words_per_worker = _WORKER_HEADER + tests * _GAUGES
-        self._memory = mmap.mmap(-1, (_RUN_HEADER + workers * self._words_per_worker) * 8)
+        self._first_worker = _RUN_HEADER + tests
+        self._memory = mmap.mmap(-1, (self._first_worker + workers * self._words_per_worker) * 8)
         self._words = memoryview(self._memory).cast("q")
         self.rings = [SampleRing() for _ in range(workers)]
         accumulator_words = MetricsCollector.words_needed(tests)
@@ -56,6 +57,13 @@ class RunMemory:
         if not self._words[STOP]:
             self._words[STOP] = time.monotonic_ns()
 
+    def test_end_ns(self, test: int) -> int | None:
+        """When a test is to end before its time (CLOCK_MONOTONIC); None while it is not."""
+        return self._words[_RUN_HEADER + test] or None
+
+    def end_test(self, test: int, at_ns: int) -> None:
+        self._words[_RUN_HEADER + test] = at_ns
+
     def gauge(self, worker: int, test: int, which: int) -> int:
         return int(self._words[self._gauge_at(worker, test) + which])
 
@@ -77,7 +85,7 @@ class RunMemory:
         self._words[self._worker_at(worker) + which] = value
 
     def _worker_at(self, worker: int) -> int:
-        return _RUN_HEADER + worker * self._words_per_worker
+        return self._first_worker + worker * self._words_per_worker
 
     def _gauge_at(self, worker: int, test: int) -> int:
         return self._worker_at(worker) + _WORKER_HEADER + test * _GAUGES
