@@ -34,7 +34,7 @@ def load_details(case: TestCase) -> Iterator[str]:
 
 
 def request_details(case: TestCase) -> Iterator[str]:
-    """Authentication, cookies, redirects, retries, and the way to the server."""
+    """Authentication, cookies, redirects, retries, tracing, and the way to the server."""
     if case.auth is not None:
         yield f"auth {case.auth.type}"
     if case.cookies:
@@ -50,6 +50,8 @@ def request_details(case: TestCase) -> Iterator[str]:
         yield "accepts compressed answers"
     if case.retries:
         yield _retries(case)
+    if case.trace is not None:
+        yield "a traceparent header with each request"
     yield from _connection_details(case)
 
 

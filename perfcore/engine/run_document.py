@@ -13,6 +13,7 @@ from perfcore.metrics.metrics_collector import TestFigures
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.test_document import TestFacts, test_document
 from perfcore.metrics.test_result import SCHEMA_VERSION
+from perfcore.metrics.trace_ids import TraceIds
 from perfcore.metrics.validity import RunSignals, judge
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
@@ -93,6 +94,7 @@ def run_document(
     notes: RunNotes,
     *,
     strict: bool = False,
+    run_id: uuid.UUID,
     seed: int,
     command_line: Sequence[str],
     environment: Mapping[str, Any],
@@ -111,7 +113,7 @@ def run_document(
         "test_suite": masker.text(suite.name),
         "description": masker.text(suite.description),
         "timestamp": timestamp(notes.start),
-        "run_id": str(uuid.uuid4()),
+        "run_id": str(run_id),
         "seed": seed,
         "tags": masker.tags(suite.tags),
         "command_line": masker.command_line(command_line),
@@ -129,7 +131,7 @@ def run_document(
         "validity": validity,
         "results": {
             plans[at].case.key: test_document(
-                figures[at], _facts(plans[at], figures[at], notes.tests[at], masker)
+                figures[at], _facts(plans[at], figures[at], notes.tests[at], run_id, masker)
             )
             for at in began
         },
@@ -194,7 +196,9 @@ def exit_codes(figures: Sequence[TestFigures], notes: RunNotes) -> list[ExitCode
     return codes
 
 
-def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, masker: Masker) -> TestFacts:
+def _facts(
+    plan: CasePlan, figures: TestFigures, notes: TestNotes, run_id: uuid.UUID, masker: Masker
+) -> TestFacts:
     counts = {ERROR_KINDS[code]: int(count) for code, count in enumerate(figures.error_counts) if count}
     failures = [
         {"kind": kind, "count": count, "samples": notes.failure_samples.get(kind, [])}
@@ -215,4 +219,5 @@ def _facts(plan: CasePlan, figures: TestFigures, notes: TestNotes, masker: Maske
         http_versions=notes.http_versions,
         further_percentiles=tuple(plan.case.percentiles),
         failures=failures,
+        trace_ids=None if plan.case.trace is None else TraceIds(run_id, plan.index),
     )

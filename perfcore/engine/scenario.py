@@ -7,6 +7,7 @@ iterations, and costs nothing per request; any other is rendered for the user an
 import base64
 import os
 import random
+import uuid
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from perfcore.engine.request_parts import (
 from perfcore.engine.request_text import sendable
 from perfcore.engine.transport import Exchange, Request, RequestSettings, RetryPolicy
 from perfcore.metrics.outcomes import CODE
+from perfcore.metrics.trace_ids import TraceIds
 from perfcore.suite.authentication import AwsSigV4Auth, BasicAuth, BearerAuth
 from perfcore.suite.template import RenderContext, compile_text
 from perfcore.suite.test_case import TestCase
@@ -44,10 +46,13 @@ class UserContext:
 class Scenario:
     """The requests of one test, in the order in which a user sends them.
 
-    `url`, `headers` and `body` are what they are made of, evaluated in this order.
+    `url`, `headers` and `body` are what they are made of, evaluated in this order. `trace_ids` are for one more
+    header behind these, where the test asks for it; a run says its `run_id`.
     """
 
-    def __init__(self, suite: TestSuite, case: TestCase, case_index: int, seed: int) -> None:
+    def __init__(
+        self, suite: TestSuite, case: TestCase, case_index: int, seed: int, run_id: uuid.UUID | None = None
+    ) -> None:
         self._case_index = case_index
         self._seed = seed
         self.case = case
@@ -60,13 +65,17 @@ class Scenario:
         self.headers = _compile_headers(case, suite.scope, body.content_type)
         self.body = body.content
         self._credentials = _compile_credentials(case, suite.scope)
+        self.trace_ids = None if case.trace is None else TraceIds(run_id or uuid.uuid4(), case_index)
         self.constant = self._constant_request()
 
     def request_for(self, exchange: Exchange) -> Request:
-        """The request of this user's current iteration."""
+        """The request of this user's current iteration, which is due at the exchange's `due_ns`."""
         if self.constant is not None:
             return self.constant
-        return self._render(self.context_of(exchange))
+        request = self._render(self.context_of(exchange))
+        if self.trace_ids is not None:
+            request.headers.append(self.trace_ids.header(exchange.user, exchange.due_ns))
+        return request
 
     def context_of(self, exchange: Exchange) -> UserContext:
         """What the templates of this user's current iteration are rendered with."""
@@ -80,7 +89,7 @@ class Scenario:
 
     def _constant_request(self) -> Request | None:
         parts = (self.url, *self.headers, self.body, self._credentials)
-        if any(part is not None and part.render is not None for part in parts):
+        if self.trace_ids is not None or any(part is not None and part.render is not None for part in parts):
             return None
         return self._render(UserContext(0, random.Random(0)))
 

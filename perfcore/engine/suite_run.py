@@ -7,6 +7,7 @@ fresh interpreter do so; order and outcome are what travels between the two then
 import os
 import resource
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ class SuiteRun:
         self._samples: SampleKeeping | None = None
         self._supervisor: Supervisor | None = None
         self._stop_reason: str | None = None
+        self._run_id = uuid.uuid4()
 
     def run(self) -> RunOutcome:
         order, target, suite = self._order, None, self._order.suite
@@ -151,6 +153,7 @@ class SuiteRun:
             supervisor.collector.tests,
             notes,
             strict=order.strict,
+            run_id=self._run_id,
             seed=order.seed,
             command_line=order.command_line,
             environment=sampler.document(),
@@ -166,7 +169,9 @@ class SuiteRun:
         rate = suite.limits.max_rate_per_s
         return WorkerJob(
             plan=plan,
-            scenarios=[Scenario(suite, case, index, seed) for index, case in enumerate(suite.tests)],
+            scenarios=[
+                Scenario(suite, case, index, seed, self._run_id) for index, case in enumerate(suite.tests)
+            ],
             budgets={
                 item.index: SharedBudget(item.case.total_iterations)
                 for item in plan.cases

@@ -147,7 +147,7 @@ class WireClient(WireExchanges):
                 continue
             broken, rest, due_ns, began_ns = None, user.rest, user.due_ns, user.issued_ns
             if user.template is not None:
-                issued_ns = self._render_next(user, user.template, cycle)
+                issued_ns = self._render_next(user, user.template, cycle, done_ns)
             try:
                 sent = user.send(user.data)  # type: ignore[misc]
             except BROKEN as error:
@@ -229,9 +229,10 @@ class WireClient(WireExchanges):
             answer, status = self._view[:size].tobytes(), self._plain_status
             user.known.learn(answer, head_bytes, received_bytes, status, now_ns, head_alone=judges)
 
-    def _render_next(self, user: WireUser, template: WireTemplate, cycle: Cycle) -> int:
+    def _render_next(self, user: WireUser, template: WireTemplate, cycle: Cycle, due_ns: int) -> int:
         """Returns when that was done."""
         exchange = user.exchange
+        exchange.due_ns = due_ns
         exchange.iteration = cycle.iterations - user.left + 1
         data = template.render(exchange)
         if len(data) != len(user.data):

@@ -20,30 +20,45 @@ Hole = Callable[[RenderContext], bytes]
 
 
 class WireTemplate:
-    """Renders one test's requests; `request` takes one apart again, for whoever wants to look at it."""
+    """Renders one test's requests; `request` takes one apart again, for whoever wants to look at it.
 
-    __slots__ = ("_holes", "_origin", "_pieces", "_scenario")
+    Of the pieces None is the place of the traceparent header.
+    """
 
-    def __init__(self, scenario: Scenario, origin: str, pieces: list[bytes | Hole]) -> None:
+    __slots__ = ("_holes", "_origin", "_pieces", "_scenario", "_trace_at", "_trace_ids")
+
+    def __init__(self, scenario: Scenario, origin: str, pieces: list[bytes | Hole | None]) -> None:
         self._scenario = scenario
         self._origin = origin
         self._pieces: list[bytes] = []
         self._holes: list[tuple[int, Hole]] = []
+        self._trace_ids = scenario.trace_ids
+        self._trace_at = 0
+        follows_text = False
         for piece in pieces:
             if not isinstance(piece, bytes):
-                self._holes.append((len(self._pieces), piece))
+                if piece is None:
+                    self._trace_at = len(self._pieces)
+                else:
+                    self._holes.append((len(self._pieces), piece))
                 self._pieces.append(b"")
-            elif self._pieces and not (self._holes and self._holes[-1][0] == len(self._pieces) - 1):
+            elif follows_text:
                 self._pieces[-1] += piece
             else:
                 self._pieces.append(piece)
+            follows_text = isinstance(piece, bytes)
 
     def render(self, exchange: Exchange) -> bytes:
         """The request of the user's current iteration, head and body."""
-        context = self._scenario.context_of(exchange)
         pieces = self._pieces.copy()
-        for at, hole in self._holes:
-            pieces[at] = hole(context)
+        if self._holes:
+            context = self._scenario.context_of(exchange)
+            for at, hole in self._holes:
+                pieces[at] = hole(context)
+        if self._trace_ids is not None:
+            pieces[self._trace_at] = (
+                b"%b\r\n" % self._trace_ids.header(exchange.user, exchange.due_ns).encode()
+            )
         return b"".join(pieces)
 
     def request(self, data: bytes) -> Request:
@@ -68,13 +83,15 @@ def wire_template(scenario: Scenario, sample: Request) -> WireTemplate | None:
         return None
     parts = urlsplit(sample.url)
     origin = f"{sample.url.partition('://')[0]}://{parts.netloc}"
-    pieces: list[bytes | Hole] = [
+    pieces: list[bytes | Hole | None] = [
         f"{settings.method} ".encode(),
         _piece(scenario.url, lambda url: _target(url, origin)),
         b" HTTP/1.1\r\n",
         *(header_bytes(line) for line in head_lines(sample, parts, given)),
         *(_piece(header, header_bytes) for header in scenario.headers),
     ]
+    if scenario.trace_ids is not None:
+        pieces.append(None)
     if scenario.body is None or settings.method == "HEAD":
         pieces.append(b"\r\n")
     else:

@@ -30,6 +30,10 @@ class SlowRequest:
     step: int
     status: int
 
+    @property
+    def due_ns(self) -> int:
+        return self.done_ns - self.response_ns
+
 
 class Slowest:
     """The KEPT longest response times, over `words`: an int64 array of WORDS zeroes that may be shared memory."""

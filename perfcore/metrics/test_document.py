@@ -24,6 +24,7 @@ from perfcore.metrics.statistics import (
     percentile_key,
     quantile_fraction,
 )
+from perfcore.metrics.trace_ids import TraceIds
 
 _PHASE_PERCENTILES = (50.0, 95.0, 99.0)
 
@@ -50,6 +51,7 @@ class TestFacts:
     addresses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     http_versions: Mapping[str, int] = field(default_factory=dict)
     recognised: int | None = None  # answers that needed no parser; None where every one has it
+    trace_ids: TraceIds | None = None  # those that its requests carried
 
 
 def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         },
         "checks": checks_document(figures, facts.check_names),
         "failures": facts.failures,
-        "slowest": slowest_document(figures),
+        "slowest": slowest_document(figures, facts.trace_ids),
         "bytes": {"received": figures.counter("received_bytes"), "sent": figures.counter("sent_bytes")},
         "connections_opened": figures.counter("connections"),
         "engine": facts.engine,
@@ -123,7 +125,7 @@ def checks_document(figures: TestFigures, names: Sequence[str]) -> dict[str, dic
     }
 
 
-def slowest_document(figures: TestFigures) -> list[dict[str, Any]]:
+def slowest_document(figures: TestFigures, trace_ids: TraceIds | None) -> list[dict[str, Any]]:
     """The slowest requests, slowest first; `at_s` is when they ended, since the test began."""
     return [
         {
@@ -132,7 +134,7 @@ def slowest_document(figures: TestFigures) -> list[dict[str, Any]]:
             "user": request.user,
             "step": None,
             "status": request.status or None,
-            "trace_id": None,
+            "trace_id": None if trace_ids is None else trace_ids.trace_id(request.user, request.due_ns),
         }
         for request in figures.slowest.requests()
     ]

@@ -186,6 +186,14 @@ def read_word(choices: tuple[str, ...]) -> Callable[[object], str]:
     return read
 
 
+def read_trace(value: object) -> Literal["w3c"] | None:
+    if value is None or value == "w3c":
+        return value
+    raise ValueError(
+        f"{shown(value)} is not w3c, which sends a traceparent header; leave trace out to send none"
+    )
+
+
 def read_readable_file(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError(f"{shown(value)} is not the path of a file")
@@ -315,6 +323,11 @@ Timeout = Annotated[float, PlainValidator(read_timeout), _schema(DURATION_SCHEMA
 Count = Annotated[int, PlainValidator(read_count), _schema(_COUNT_SCHEMA)]
 UserCount = Annotated[int, PlainValidator(read_user_count), _schema(_COUNT_SCHEMA)]
 MethodName = Annotated[Method, PlainValidator(read_method), _schema(_METHOD_SCHEMA)]
+Trace = Annotated[
+    Literal["w3c"] | None,
+    PlainValidator(read_trace),
+    _schema({"anyOf": [{"enum": ["w3c", None]}, {"type": "string", "pattern": _REFERENCE}]}),
+]
 HttpVersion = Annotated[
     Literal["auto", "1.1", "2", "2-prior-knowledge", "3"],
     PlainValidator(read_http_version),

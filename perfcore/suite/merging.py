@@ -16,7 +16,7 @@ from perfcore.suite.test_case import BODY_KEYS
 _BY_NAME_IN_SUITE = ("variables", "tags")
 _BY_NAME_IN_TEST = ("headers", "params")
 # The defaults' body is not dropped for a header: with another Content-Type it would still be meant.
-_DISPLACED_BY_HEADER = ("auth", "compressed")
+_DISPLACED_BY_HEADER = ("auth", "compressed", "trace")
 
 
 class Origins:
@@ -92,7 +92,8 @@ def merge_test(
 
     A key of `near` replaces that of `far` whole; only headers (names compared without case) and params merge by
     name. The bodies displace each other, so do the keys of different load models, `auth` and an Authorization
-    header, `compressed` and an Accept-Encoding header; `multipart` displaces a Content-Type header.
+    header, `compressed` and an Accept-Encoding header, `trace` and a traceparent header; `multipart` displaces a
+    Content-Type header.
     """
     merged: dict[str, Any] = {}
     displaced_load = displaced_load_keys(near)

@@ -24,7 +24,6 @@ IN_TEST: Mapping[str, str] = {
     "probability": _STEPS,
     "steps": _STEPS,
     "thresholds": _THRESHOLDS,
-    "trace": "",
 }
 
 AUTH_TYPES = frozenset({"oauth2"})

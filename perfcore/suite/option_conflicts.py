@@ -10,12 +10,18 @@ from typing import Any
 from perfcore.suite.mistakes import Mistake
 
 # A key of a test that makes a header itself, so that one of the two is given.
-HEADER_OF_KEY = {"auth": "authorization", "compressed": "accept-encoding", "multipart": "content-type"}
+HEADER_OF_KEY = {
+    "auth": "authorization",
+    "compressed": "accept-encoding",
+    "multipart": "content-type",
+    "trace": "traceparent",
+}
 _ONE_OF_THEM = "give one of them"
 _WITH_HEADER = {
     "auth": f"there is an Authorization header too; {_ONE_OF_THEM}",
     "compressed": f"there is an Accept-Encoding header too; {_ONE_OF_THEM}",
     "multipart": "there is a Content-Type header too; leave it out, since the boundary in it is made here",
+    "trace": f"there is a traceparent header too; {_ONE_OF_THEM}",
 }
 # The first cannot have an effect when the second is given.
 _WITHOUT_EFFECT = (

@@ -31,6 +31,7 @@ from perfcore.suite.field_types import (
     Text,
     TextMap,
     Timeout,
+    Trace,
     UserCount,
     read_word,
 )
@@ -162,6 +163,10 @@ class TestCase(SuiteModel):
     keepalive: Flag = Field(default=True, description="false: a new connection for every request")
     preconnect: Flag = Field(
         default=False, description="true: connections stand before the first request is due"
+    )
+    trace: Trace = Field(
+        default=None,
+        description="w3c: a traceparent header with each request; the result has the ids of the slowest",
     )
     percentiles: Percentiles = Field(default=(), description="further percentiles to report: [75, 99.99]")
     expect: Annotated[Expectation, nested(Expectation)] = Field(

@@ -1,5 +1,7 @@
 """What a reader of the figures has to know, and what decides the verdict."""
 
+import uuid
+
 import pytest
 from metrics.rows import START_NS, rows_of
 
@@ -57,6 +59,7 @@ def test_samples_that_are_missing_decide_the_exit_code_and_not_the_verdict() -> 
         plan_run(suite, 1).cases,
         collector.tests,
         notes,
+        run_id=uuid.uuid4(),
         seed=1,
         command_line=[],
         environment={},
