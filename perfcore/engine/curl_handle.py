@@ -21,7 +21,9 @@ from perfcore.engine.attempts import Attempts
 from perfcore.engine.connection_counts import Address
 from perfcore.engine.cookie_jar import MOST_COOKIES
 from perfcore.engine.curl_options import (
+    header_lines,
     set_addresses,
+    set_headers,
     set_local_address,
     set_method,
     set_refused_head,
@@ -32,11 +34,13 @@ from perfcore.engine.cycle import Cycle
 from perfcore.engine.response_keeping import BODY_LIMIT, SAMPLE_LIMIT, KeptResponse
 from perfcore.engine.transport import Request, RequestSettings
 from perfcore.engine.upload import Upload
+from perfcore.metrics.trace_ids import TraceIds
 
 FAR_NS = 1 << 62
 _MULTI_OUT_OF_MEMORY = 3  # CURLM_OUT_OF_MEMORY (curl/multi.h)
 TIMEOUT_SOCKET = pycurl.SOCKET_TIMEOUT
 REFUSED = pycurl.E_BAD_FUNCTION_ARGUMENT
+_HTTPHEADER = pycurl.HTTPHEADER
 
 
 def versions() -> dict[str, str]:
@@ -136,6 +140,8 @@ class User:
         "sockets",
         "stood_at",
         "takes_more",
+        "traces",
+        "untraced_lines",
     )
 
     def __init__(self, shard: Shard, number: int, callbacks: "Callbacks") -> None:
@@ -157,6 +163,8 @@ class User:
         self.chosen: dict[str, str] = {}  # by host
         self.attempts: Attempts | None = None  # None: the bytes sent tell
         self.takes_more = False  # one of these two
+        self.traces: TraceIds | None = None  # of a cycle in which each request has an id of its own
+        self.untraced_lines: list[bytes] = []
         self.is_framed = False  # the connection speaks HTTP/2 or 3, unasked too
         self.stood_at: str | None = None  # where to a connection was made beforehand, until it is counted
         self.fd = -1  # of the socket opened last
@@ -175,6 +183,9 @@ class User:
         """Make the handle send this request from now on."""
         before = self.configured
         self.configured = request
+        if before is not None and request.base is not None and before.base is request.base:
+            set_headers(self.handle, request)
+            return
         self.head_size = None
         self.rest = b""
         self.plain = False
@@ -184,6 +195,18 @@ class User:
                 # The first answer of every user is kept as a sample of a failure, should it be one.
                 self.keep_next()
         set_texts(self.handle, request)
+
+    def trace_cycle(self, trace_ids: TraceIds, base: Request) -> None:
+        """From now on `trace_next` may be called: requests that differ from `base` by the header of their ids."""
+        if self.traces is None:
+            self.traces = trace_ids
+            self.untraced_lines = header_lines(base.headers)
+
+    def trace_next(self, due_ns: int) -> None:
+        """Put the header of this request into the place of the last one's."""
+        assert self.traces is not None
+        line = self.traces.header(self.number, due_ns)
+        self.handle.setopt(_HTTPHEADER, [line.encode(), *self.untraced_lines])
 
     def begin_to_connect(self, request: Request, ca_file: str | None, timeout_s: float) -> bool:
         """Let the fresh handle connect as this request would, and end with REFUSED before it sends anything.

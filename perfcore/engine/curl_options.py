@@ -153,8 +153,17 @@ def set_texts(handle: "pycurl.Curl", request: Request) -> None:
     elif body is not None:
         handle.setopt(pycurl.POSTFIELDS, body)
         handle.setopt(pycurl.CUSTOMREQUEST, settings.method)  # POSTFIELDS makes it a POST
+    set_headers(handle, request)
+    if settings.auth_scheme and request.credentials is not None:
+        user, password = request.credentials
+        handle.setopt(pycurl.USERNAME, user.encode())
+        handle.setopt(pycurl.PASSWORD, password.encode())
+
+
+def set_headers(handle: "pycurl.Curl", request: Request) -> None:
+    """The request's own headers, and none of those that libcurl would add by itself."""
     headers = request.headers
-    if settings.cookies:
+    if request.settings.cookies:
         # libcurl puts these and what its jar has for the URL into one header; a line of ours would stand beside it.
         given = [line for line in headers if header_name(line) == "cookie"]
         headers = [line for line in headers if header_name(line) != "cookie"]
@@ -163,10 +172,6 @@ def set_texts(handle: "pycurl.Curl", request: Request) -> None:
         else:
             handle.unsetopt(pycurl.COOKIE)
     handle.setopt(pycurl.HTTPHEADER, header_lines(headers))
-    if settings.auth_scheme and request.credentials is not None:
-        user, password = request.credentials
-        handle.setopt(pycurl.USERNAME, user.encode())
-        handle.setopt(pycurl.PASSWORD, password.encode())
 
 
 def header_lines(headers: list[str]) -> list[bytes]:

@@ -47,7 +47,8 @@ class Scenario:
     """The requests of one test, in the order in which a user sends them.
 
     `url`, `headers` and `body` are what they are made of, evaluated in this order. `trace_ids` are for one more
-    header behind these, where the test asks for it; a run says its `run_id`.
+    header before these, where the test asks for it (a run says its `run_id`); `base` is the request without it, where
+    nothing else depends on anything.
     """
 
     def __init__(
@@ -66,16 +67,19 @@ class Scenario:
         self.body = body.content
         self._credentials = _compile_credentials(case, suite.scope)
         self.trace_ids = None if case.trace is None else TraceIds(run_id or uuid.uuid4(), case_index)
-        self.constant = self._constant_request()
+        unchanging = self._constant_request()
+        self.constant = unchanging if self.trace_ids is None else None
+        self.base = unchanging if self.trace_ids is not None else None
 
     def request_for(self, exchange: Exchange) -> Request:
         """The request of this user's current iteration, which is due at the exchange's `due_ns`."""
         if self.constant is not None:
             return self.constant
-        request = self._render(self.context_of(exchange))
-        if self.trace_ids is not None:
-            request.headers.append(self.trace_ids.header(exchange.user, exchange.due_ns))
-        return request
+        if self.trace_ids is None:
+            return self._render(self.context_of(exchange))
+        base = self.base or self._render(self.context_of(exchange))
+        headers = [self.trace_ids.header(exchange.user, exchange.due_ns), *base.headers]
+        return Request(base.settings, base.url, headers, base.body, base.credentials, self.base)
 
     def context_of(self, exchange: Exchange) -> UserContext:
         """What the templates of this user's current iteration are rendered with."""
@@ -89,7 +93,7 @@ class Scenario:
 
     def _constant_request(self) -> Request | None:
         parts = (self.url, *self.headers, self.body, self._credentials)
-        if self.trace_ids is not None or any(part is not None and part.render is not None for part in parts):
+        if any(part is not None and part.render is not None for part in parts):
             return None
         return self._render(UserContext(0, random.Random(0)))
 

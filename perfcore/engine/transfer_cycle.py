@@ -7,6 +7,7 @@ import pycurl
 
 from perfcore.engine.curl_handle import User
 from perfcore.engine.cycle import Cycle
+from perfcore.engine.scenario import Scenario
 from perfcore.engine.transport import Exchange, Request
 from perfcore.metrics.samples import ROW_BYTES, SEQUENCE_MASK, pack_plain_row, plain_rest
 
@@ -20,9 +21,13 @@ _TOTAL_US = pycurl.TOTAL_TIME_T
 def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
     """The cycle in which this user sends this request, where nothing has to be done before it is sent again."""
     cycle: Cycle | None = exchange.load.cycle if exchange.load is not None else None
-    if cycle is None or cycle.judge is not None or getattr(cycle.source, "constant", None) is not request:
+    if cycle is None or cycle.judge is not None or user.takes_more or not request.settings.keepalive:
         return None
-    return None if user.takes_more or not request.settings.keepalive else cycle
+    source = cycle.source
+    if isinstance(source, Scenario) and source.trace_ids is not None and source.base is not None:
+        user.trace_cycle(source.trace_ids, source.base)
+        return cycle
+    return cycle if getattr(source, "constant", None) is request else None
 
 
 def began_ns(exchange: Exchange, user: User, done_ns: int) -> int:
@@ -77,4 +82,6 @@ def record_plain(exchange: Exchange, user: User, cycle: Cycle, done_ns: int) -> 
     user.address.requests += 1
     exchange.iteration += 1
     exchange.due_ns = done_ns
+    if user.traces is not None:
+        user.trace_next(done_ns)
     return True

@@ -67,10 +67,11 @@ class Request:
     """One request, ready to be sent. What a user sends again unchanged is the same object, so a transport sees it.
 
     `headers` are whole lines (`Name: value`) in the order in which they are sent, `body` None for none at all,
-    `credentials` (user name or access key, password or secret key) for the settings' `auth_scheme`.
+    `credentials` (user name or access key, password or secret key) for the settings' `auth_scheme`. `base` is a request
+    from which this one differs by its first header alone, if there is such a one.
     """
 
-    __slots__ = ("body", "credentials", "headers", "prepared", "settings", "url")
+    __slots__ = ("base", "body", "credentials", "headers", "prepared", "settings", "url")
 
     def __init__(
         self,
@@ -79,12 +80,14 @@ class Request:
         headers: list[str],
         body: bytes | Upload | None,
         credentials: tuple[str, str] | None = None,
+        base: "Request | None" = None,
     ) -> None:
         self.settings = settings
         self.url = url
         self.headers = headers
         self.body = body
         self.credentials = credentials
+        self.base = base
         self.prepared: Any = None  # the transport's alone: the request in the form in which it sends it
 
 

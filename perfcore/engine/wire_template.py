@@ -88,10 +88,9 @@ def wire_template(scenario: Scenario, sample: Request) -> WireTemplate | None:
         _piece(scenario.url, lambda url: _target(url, origin)),
         b" HTTP/1.1\r\n",
         *(header_bytes(line) for line in head_lines(sample, parts, given)),
+        *([] if scenario.trace_ids is None else [None]),
         *(_piece(header, header_bytes) for header in scenario.headers),
     ]
-    if scenario.trace_ids is not None:
-        pieces.append(None)
     if scenario.body is None or settings.method == "HEAD":
         pieces.append(b"\r\n")
     else:
