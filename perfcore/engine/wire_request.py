@@ -46,6 +46,8 @@ class WireRequest:
 
 def wire_request(request: Request) -> WireRequest:
     """The request's bytes, but for what a user's cookies add."""
+    if request.base is not None:
+        return _with_first_header(request.base, request.headers[0])
     settings, body = request.settings, request.body
     parts = urlsplit(request.url)
     given = {header_name(line) for line in request.headers} if request.headers else _NO_HEADERS
@@ -77,6 +79,17 @@ def wire_request(request: Request) -> WireRequest:
         _name_of(hosts[0]) if hosts else parts.hostname or "",
         target.partition("?")[0],
         parts.scheme == "https",
+    )
+
+
+def _with_first_header(base: Request, line: str) -> WireRequest:
+    """`base` with one more header; what it is but for that is made once and kept with it."""
+    known: WireRequest | None = base.prepared
+    if known is None:
+        known = base.prepared = wire_request(base)
+    after = header_bytes(line) + known.after
+    return WireRequest(
+        known.before, after, known.given_cookies, known.body, known.host, known.path, known.is_secure
     )
 
 
