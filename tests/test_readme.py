@@ -116,7 +116,7 @@ def test_what_the_tests_share_and_what_differs_between_places_is_right() -> None
 
 def test_what_is_not_supported_yet_is_listed() -> None:
     table = README[README.index("### Not supported yet") : README.index("### What a request may be")]
-    keys = {*not_yet.IN_TEST, *not_yet.IN_SUITE} - {"on_failure", "probability", "trace"}
+    keys = {*not_yet.IN_TEST, *not_yet.IN_SUITE} - {"on_failure", "probability"}
     assert {key for key in keys if f"`{key}`" not in table} == set()
 
 

@@ -1,5 +1,7 @@
 """Requests that differ from each other: the same bytes in cycles, in the general way, and through libcurl."""
 
+import re
+
 import pytest
 
 from engine.http_harness import OK, Connection, open_client, send, serving
@@ -22,7 +24,19 @@ CASES: list[dict[str, object]] = [
     {"endpoint": "/${uuid()}", "method": "HEAD"},
     {"endpoint": "/", "auth": {"type": "basic", "username": "u", "password": "${iteration()}"}},
     {"endpoint": "/${iteration()}", "cookies": True},
+    {"endpoint": "/", "trace": "w3c"},
+    {
+        "endpoint": "/${iteration()}",
+        "trace": "w3c",
+        "headers": {"X-Id": "${uuid()}", "X": "x", "Accept": "a/b"},
+    },
+    {"endpoint": "/", "trace": "w3c", "headers": {"Host": "h.example", "Connection": "keep-alive", "X": "x"}},
+    {"endpoint": "/", "trace": "w3c", "method": "POST", "json": {"a": 1}, "headers": {"X": "x"}},
+    {"endpoint": "/", "trace": "w3c", "method": "PUT", "body": "${iteration()}"},
+    {"endpoint": "/", "trace": "w3c", "cookies": True, "headers": {"Cookie": "a=b", "X": "x"}},
+    {"endpoint": "/", "trace": "w3c", "method": "HEAD"},
 ]
+TRACEPARENT = re.compile(rb"(?<=\r\ntraceparent: )00-[0-9a-f]{32}-[0-9a-f]{16}-01(?=\r\n)")
 
 
 class Keeper:
@@ -65,7 +79,10 @@ def sent_by_libcurl(case: dict[str, object]) -> list[list[bytes]]:
 
 
 def tidy(keeper: Keeper, port: int) -> list[list[bytes]]:
-    return sorted([got.replace(b":%d" % port, b":PORT") for got in own] for own in keeper.seen)
+    """By connection; without what differs between two runs of the same load."""
+    return sorted(
+        [TRACEPARENT.sub(b"IDS", got.replace(b":%d" % port, b":PORT")) for got in own] for own in keeper.seen
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -77,6 +94,24 @@ def test_each_users_requests_are_the_same_bytes_whoever_sends_them(case: dict[st
     assert load.outcomes() == {("", 200): USERS * ITERATIONS}
     facts = ("status", "received_bytes", "sent_bytes", "attempts", "connections", "flags")
     assert load.by_user(*facts) == other.by_user(*facts)
+
+
+def test_a_trace_id_is_that_of_the_due_instant_in_the_row_whoever_sends_it() -> None:
+    case: dict[str, object] = {"endpoint": "/", "trace": "w3c"}
+    for cycles in (True, False):
+        keeper = Keeper()
+        with serving(keeper) as server:
+            made = scenario_of(server.url, case)
+            load = Load(made, cycles=cycles, users=USERS, iterations=ITERATIONS).run()
+        assert made.trace_ids is not None
+        ids = made.trace_ids
+        of_rows = [
+            [ids.header(user, due_ns)[-55:].encode() for (due_ns,) in rows]
+            for user, rows in load.by_user("due_ns").items()
+        ]
+        assert sorted(of_rows) == sorted(TRACEPARENT.findall(b"".join(own)) for own in keeper.seen)
+        # The loop is asked for the first two of each user only, where it may go on by itself.
+        assert load.starts == (2 * USERS if cycles else USERS * ITERATIONS)
 
 
 def test_the_bytes_that_were_sent_are_those_of_the_rows() -> None:

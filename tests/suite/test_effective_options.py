@@ -29,6 +29,7 @@ OPTIONS = st.fixed_dictionaries(
         "follow_redirects": st.booleans(),
         "max_redirects": st.integers(0, 1000),
         "compressed": st.booleans(),
+        "trace": st.sampled_from(["w3c", None]),
         "retries": st.integers(0, 100),
         "retry_on": st.lists(st.sampled_from(KINDS), min_size=1),
         "retry_backoff": st.one_of(st.just(0), DURATIONS),

@@ -246,6 +246,10 @@ SOCKET = {"unix_socket": "/tmp/perfcore-test-there-is-none"}
             "auth: there is an Authorization header too; give one of them",
         ),
         (
+            {"trace": "w3c", "headers": {"TraceParent": "${T}"}},
+            "trace: there is a traceparent header too; give one of them",
+        ),
+        (
             {"multipart": {"fields": {"a": "b"}}, "form": {}},
             "multipart: a request has one body; it already has form",
         ),
@@ -264,6 +268,8 @@ def test_what_cannot_be_had_together_is_a_mistake(keys, line):
         {"preconnect": "false", "keepalive": False},
         {"compressed": False, "headers": {"Accept-Encoding": "br"}},
         {"auth": None, "headers": {"Authorization": "x"}},
+        {"trace": None, "headers": {"traceparent": "x"}},
+        {"trace": "w3c", "headers": {"tracestate": "a=b"}},
         {"http_version": "3", "preconnect": True},
         {**PROXY, "preconnect": True},
         {**SOCKET, "preconnect": True},
@@ -291,6 +297,31 @@ def test_the_nearer_of_what_excludes_each_other_displaces_the_defaults():
     assert third.headers == {}
     assert fourth.headers == {"content-type": "a/b"}
     assert (third.proxy, fourth.proxy) == ("http://p:1", "")
+
+
+def test_trace_and_a_traceparent_header_displace_those_of_the_defaults():
+    tests = (
+        "- {name: A, endpoint: /}\n- {name: B, endpoint: /, headers: {TRACEPARENT: b}}\n"
+        "- {name: C, endpoint: /, trace: w3c}\n- {name: D, endpoint: /, trace: null}"
+    )
+
+    def told(defaults):
+        cases = loaded(tests, head=f"base_url: http://h\ndefaults: {{{defaults}}}").tests
+        return [(one.trace, list(one.headers)) for one in cases]
+
+    own = (None, ["TRACEPARENT"])
+    assert told("trace: w3c") == [("w3c", []), own, ("w3c", []), (None, [])]
+    header = (None, ["traceparent"])
+    assert told("headers: {traceparent: a}") == [header, own, ("w3c", []), header]
+
+
+def test_an_environment_may_ask_for_traces():
+    text = suite(
+        "- {name: A, endpoint: /}",
+        head="base_url: http://h\nenvironments: {staging: {defaults: {trace: w3c}}}",
+    )
+    here, there = (load_suite("-", stdin=text.encode(), environ={}, env=env) for env in (None, "staging"))
+    assert (here.tests[0].trace, there.tests[0].trace) == (None, "w3c")
 
 
 def test_an_accept_encoding_of_the_defaults_yields_to_a_test_that_is_compressed():

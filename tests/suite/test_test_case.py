@@ -141,7 +141,12 @@ def test_scalars_become_the_text_that_yaml_has_for_them():
             {"warmup": "5s"},
             "warmup: 'warmup' is not supported yet; put a short test of the same request before",
         ),
-        ({"trace": "w3c"}, "trace: 'trace' is not supported yet"),
+        (
+            {"trace": "b3"},
+            "trace: 'b3' is not w3c, which sends a traceparent header; leave trace out to send none",
+        ),
+        ({"trace": True}, "trace: true is not w3c"),
+        ({"trace": "W3C"}, "trace: 'W3C' is not w3c"),
         ({"timeout": 0}, "timeout: 0 is not a duration greater than 0, such as 30s or 500ms"),
         (
             {"timeout": "5 apples"},
