@@ -96,22 +96,31 @@ def test_each_users_requests_are_the_same_bytes_whoever_sends_them(case: dict[st
     assert load.by_user(*facts) == other.by_user(*facts)
 
 
-def test_a_trace_id_is_that_of_the_due_instant_in_the_row_whoever_sends_it() -> None:
-    case: dict[str, object] = {"endpoint": "/", "trace": "w3c"}
-    for cycles in (True, False):
+@pytest.mark.parametrize("transfers", [False, True], ids=["wire", "transfer"])
+@pytest.mark.parametrize("cycles", [True, False], ids=["cycles", "general"])
+def test_a_trace_id_is_that_of_the_due_instant_in_the_row_and_slows_nobody_down(
+    *, transfers: bool, cycles: bool
+) -> None:
+    starts: list[int] = []
+    for more in ({}, {"trace": "w3c"}):
         keeper = Keeper()
         with serving(keeper) as server:
-            made = scenario_of(server.url, case)
-            load = Load(made, cycles=cycles, users=USERS, iterations=ITERATIONS).run()
-        assert made.trace_ids is not None
-        ids = made.trace_ids
-        of_rows = [
-            [ids.header(user, due_ns)[-55:].encode() for (due_ns,) in rows]
-            for user, rows in load.by_user("due_ns").items()
-        ]
-        assert sorted(of_rows) == sorted(TRACEPARENT.findall(b"".join(own)) for own in keeper.seen)
-        # The loop is asked for the first two of each user only, where it may go on by itself.
-        assert load.starts == (2 * USERS if cycles else USERS * ITERATIONS)
+            made = scenario_of(server.url, {"endpoint": "/", "headers": {"X": "x"}, **more})
+            load = Load(made, cycles, transfers, users=USERS, iterations=ITERATIONS).run()
+        starts.append(load.starts)
+    assert made.trace_ids is not None
+    ids = made.trace_ids
+    of_rows = [
+        [ids.header(user, due_ns)[-55:].encode() for (due_ns,) in rows]
+        for user, rows in load.by_user("due_ns").items()
+    ]
+    assert sorted(of_rows) == sorted(TRACEPARENT.findall(b"".join(own)) for own in keeper.seen)
+    (others,) = {TRACEPARENT.sub(b"", got) for own in keeper.seen for got in own}
+    assert others.count(b"\r\nX: x\r\n") == 1
+    assert load.outcomes() == {("", 200): USERS * ITERATIONS}
+    # The loop is asked for as few of each user as without.
+    assert starts[0] == starts[1]
+    assert (starts[1] < USERS * ITERATIONS) is cycles
 
 
 def test_the_bytes_that_were_sent_are_those_of_the_rows() -> None:

@@ -1,4 +1,7 @@
-"""A whole load through the real loop over a WireClient, with cycles or with every request taking the general way."""
+"""A whole load through the real loop, with cycles or with every request taking the general way.
+
+Over a WireClient, or over an HttpClient where that is asked for.
+"""
 
 import time
 from collections import Counter
@@ -13,6 +16,7 @@ from engine.http_harness import RawServer, bodies_thrown_away
 from engine.load_parts import Budget, case_load
 from engine.server_rules import BUFFER_BYTES
 from perfcore.engine.case_load import CaseLoad
+from perfcore.engine.http_client import HttpClient
 from perfcore.engine.load_loop import LoadLoop
 from perfcore.engine.poller import Poller
 from perfcore.engine.scenario import Scenario
@@ -43,12 +47,23 @@ class CountingClient(WireClient):
         super().start(exchange, request)
 
 
+class CountingTransfers(HttpClient):
+    """The same of transfers."""
+
+    starts = 0
+
+    def start(self, exchange: Exchange, request: Request) -> None:
+        self.starts += 1
+        super().start(exchange, request)
+
+
 @dataclass
 class Load:
     """One closed test, run to its end by `run`; then what came of it, row by row."""
 
     sent: Request | Scenario  # the same for everybody, or rendered for each
     cycles: bool = True
+    transfers: bool = False
     users: int = 4
     iterations: int | None = None
     total: int | None = None
@@ -72,7 +87,9 @@ class Load:
         writer = SampleWriter(ring, on_stall)
         writer.sequence = self.first_sequence
         with bodies_thrown_away():
-            client = CountingClient(Poller(), BUFFER_BYTES)
+            client: CountingClient | CountingTransfers = (
+                CountingTransfers(Poller()) if self.transfers else CountingClient(Poller(), BUFFER_BYTES)
+            )
             try:
                 self.load = load = self._load()
                 loop = LoadLoop(

@@ -73,6 +73,8 @@ def test_every_request_has_an_id_of_its_own_which_its_row_tells(tmp_path, engine
         assert len(set(of_rows)) == len(of_rows) == done.test(key_of(path))["total_requests"]
         slowest = done.test(key_of(path))["slowest"]
         assert [request["trace_id"] for request in slowest] == longest
+    changing = {"/rendered", "/posted", "/jar"}
+    assert {path for path, heads in server.heads.items() if len(heads) > 1} <= changing
     assert Counter(server.of("/landed")) == Counter(server.of("/hop"))
     every = [value for of_rows, _ in told.values() for value in of_rows]
     assert len({value.split("-")[1] for value in every}) == len({value.split("-")[2] for value in every})

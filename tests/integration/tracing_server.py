@@ -19,6 +19,8 @@ class TracingServer:
     port: int = 0
     traceparents: dict[str, list[list[str]]] = field(default_factory=dict)
     """By path, of each request in the order in which they came: the values of all its headers of that name."""
+    heads: dict[str, set[bytes]] = field(default_factory=dict)
+    """By path: what else the heads of its requests hold."""
     held: dict[str, tuple[float, int]] = field(default_factory=dict)
     """By traceparent: how long, and whose request it was by its X-User."""
 
@@ -38,6 +40,7 @@ class TracingServer:
         found = [value.decode() for value in _TRACEPARENT.findall(head)]
         before = self.traceparents.setdefault(path, [])
         before.append(found)
+        self.heads.setdefault(path, set()).add(_TRACEPARENT.sub(b"\r\n", head))
         if path == "/held":
             hold_s = HOLDS_S.get(len(before), 0.0)
             user = _USER.search(head)
