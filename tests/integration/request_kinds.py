@@ -51,6 +51,8 @@ def requests() -> Iterator[Kind]:
     )
     late = {"expect": {"max_time": "1ms"}, "errors": {"expectation:max_time": REQUESTS}}
     yield kind("expect max_time", "/delay/20", **late, least_ms=20)
+    form = {"matches": "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$"}
+    yield kind("trace", "/echo/trace", {_header("traceparent"): form}, trace="w3c")
     yield kind("percentiles", "/delay/1", percentiles=[75, 99.99])
 
 

@@ -100,9 +100,13 @@ def test_the_requests_that_the_server_held_are_found_among_the_slowest(tmp_path,
 
 def test_two_runs_share_no_id_though_they_have_one_seed(tmp_path):
     text = {"endpoint": "/plain", "trace": "w3c", "parallel_users": 3, "iterations": 5}
+    for name in "ab":
+        (tmp_path / name).mkdir()
     with tracing_server() as server:
-        for _ in range(2):
-            assert run(tmp_path, one_test(server.url, **text), "--seed", "1").code == 0
+        done = [run(tmp_path / name, one_test(server.url, **text), "--seed", "1") for name in "ab"]
+    assert [one.code for one in done] == [0, 0]
+    # It is what makes a run's ids its own; due instants differ too.
+    assert len({one.document["run_id"] for one in done}) == 2
     trace_ids = [value.split("-")[1] for value in server.of("/plain")]
     assert len(set(trace_ids)) == len(trace_ids) == 30
 
