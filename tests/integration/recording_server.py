@@ -18,7 +18,7 @@ _HEAD = (
 
 
 class RecordingServer:
-    """Counts what it receives: heads, each with the size and the hash of its body; boundaries and trace ids levelled."""
+    """Counts what it receives: heads, each with the size and the hash of its body; boundaries and traces levelled."""
 
     def __init__(self) -> None:
         self.port = 0
