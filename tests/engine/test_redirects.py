@@ -47,6 +47,12 @@ def test_the_method_of_the_next_hop_is_that_of_the_fetch_standard(status, method
     assert following.headers == (["Content-Type: a/b", "X: 1"] if kept else ["X: 1"])
 
 
+def test_a_trace_goes_along_to_any_place() -> None:
+    line = "traceparent: 00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    for place in ("http://one.example/b", "https://two.example/"):
+        assert hop(302, place, headers=[line]).headers == [line]
+
+
 @pytest.mark.parametrize(
     "elsewhere",
     [
