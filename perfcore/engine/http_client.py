@@ -160,7 +160,9 @@ class HttpClient(TransferUsers):
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
-            if takes_stamps and ready & READ:
+            if (
+                takes_stamps and ready & READ and fd in self._user_of
+            ):  # and not one of libcurl's own, a resolver's
                 self._stamps_ns[fd] = peek_stamp_on(fd)
             running = shard.act(fd, 1 if ready == READ else curl_events(ready))[1]
             if running < shard.running:

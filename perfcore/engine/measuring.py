@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from perfcore.engine.plan import RunPlan
 from perfcore.metrics.confidence import confidence
+from perfcore.metrics.measured_document import UntilFacts
 from perfcore.metrics.metrics_collector import MetricsCollector, TestFigures
 from perfcore.metrics.precision import Precision, look_times_s, precision_level
 from perfcore.metrics.run_memory import ARRIVALS, DROPPED, RunMemory
@@ -111,6 +112,15 @@ class Measuring:
         end_ns = min(now_ns, whole.planned_end_ns or now_ns, max(whole.last_done_ns or 0, whole.start_ns))
         seconds = whole.timeline.seconds(max(0, end_ns - whole.start_ns))
         return segments.measured(whole, segments.first_measured(seconds))
+
+    def until_facts(self, index: int) -> UntilFacts | None:
+        """How it went with `until`; None for a test without."""
+        until, state = self._plan.cases[index].case.until, self.until.get(index)
+        if until is None or state is None:
+            return None
+        looks = len(state.looks_s)
+        level = precision_level(looks)
+        return UntilFacts(until.metric, until.precision, level, looks, state.reached_after_s)
 
     def settle(self, index: int) -> tuple[int, int]:
         """The test is over: its figures become those that count. Returns arrivals and dropped ones before them."""

@@ -9,6 +9,7 @@ from typing import Any
 from perfcore._version import __version__
 from perfcore.engine.plan import CasePlan, request_line
 from perfcore.errors import ExitCode, gravest
+from perfcore.metrics.measured_document import UntilFacts
 from perfcore.metrics.metrics_collector import TestFigures
 from perfcore.metrics.outcomes import ERROR_KINDS
 from perfcore.metrics.test_document import TestFacts, test_document
@@ -51,6 +52,7 @@ class TestNotes:
     max_in_flight: int = 0
     arrivals: int = 0  # of an open model, whether or not a user was free
     dropped: int = 0
+    until: UntilFacts | None = None
     seconds_of_growing_lag: int = 0  # of the phase in which it ran
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)
     http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
@@ -219,5 +221,9 @@ def _facts(
         http_versions=notes.http_versions,
         further_percentiles=tuple(plan.case.percentiles),
         failures=failures,
+        is_open=plan.case.is_open,
+        warmup=plan.case.warmup_kind,
+        until=notes.until,
+        load_changes_s=None if plan.case.stages is not None else plan.ramp_up_s,
         trace_ids=None if plan.case.trace is None else TraceIds(run_id, plan.index),
     )

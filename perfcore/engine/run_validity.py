@@ -10,9 +10,19 @@ from perfcore.engine.plan import CasePlan
 from perfcore.engine.run_document import RunNotes, TestNotes
 from perfcore.metrics.environment import usable_cores
 from perfcore.metrics.host_signals import HostSignals
+from perfcore.metrics.measured_document import stall_share_of
 from perfcore.metrics.metrics_collector import TestFigures
+from perfcore.metrics.run_memory import (
+    BUSY_NS,
+    LONGEST_GC_NS,
+    LONGEST_PASS_NS,
+    WALL_NS,
+    WORST_BUSY_PPM,
+    RunMemory,
+)
 from perfcore.metrics.statistics import quantile_fraction
 from perfcore.metrics.validity import RunSignals, TestSignals, WorkerSignals, judge
+from perfcore.metrics.worker_spread import WorkerSpread
 from perfcore.suite.test_suite import TestSuite
 
 
@@ -22,6 +32,8 @@ def run_validity(
     figures: Sequence[TestFigures],
     notes: RunNotes,
     host: HostSignals,
+    memory: RunMemory,
+    spread: WorkerSpread,
 ) -> dict[str, Any]:
     """The `validity` object of the result, after the run."""
     began = [at for at in range(len(plans)) if notes.tests[at].began]
@@ -29,10 +41,11 @@ def run_validity(
     run = RunSignals(
         workers=tuple(
             WorkerSignals(
+                **_loop_signals(memory, index),
                 run_queue_wait_percent=worker.run_queue_wait_percent,
                 descriptors_percent=worker.descriptors_percent,
             )
-            for worker in host.workers
+            for index, worker in enumerate(host.workers)
         ),
         steal_percent=host.steal_percent,
         worst_steal_percent=host.worst_steal_percent,
@@ -45,28 +58,61 @@ def run_validity(
     is_cut_short = notes.interrupted_by is not None or notes.aborted_by is not None
     throttled = suite.limits.max_rate_per_s is not None
     tests = [
-        _test_signals(plans[at], figures[at], notes.tests[at], is_cut_short=is_cut_short, throttled=throttled)
+        _test_signals(
+            plans[at],
+            figures[at],
+            notes.tests[at],
+            spread.p99_ms(at),
+            is_cut_short=is_cut_short,
+            throttled=throttled,
+        )
         for at in began
     ]
     return judge(run, tests)
 
 
 def _test_signals(
-    plan: CasePlan, figures: TestFigures, notes: TestNotes, *, is_cut_short: bool, throttled: bool
+    plan: CasePlan,
+    figures: TestFigures,
+    notes: TestNotes,
+    worker_p99_ms: tuple[float, ...],
+    *,
+    is_cut_short: bool,
+    throttled: bool,
 ) -> TestSignals:
     case = plan.case
+    delay_ns = figures.client_delay.quantile_ns(quantile_fraction(99))
+    end_ns = figures.planned_end_ns if notes.reached_end else figures.last_done_ns
+    is_known_enough = notes.until is not None and notes.until.reached_after_s is not None
     return TestSignals(
         key=case.key,
         is_open=case.is_open,
         p50_ms=_quantile_ms(figures, "response", 50),
         service_p99_ms=_quantile_ms(figures, "service", 99),
         lag_p99_ms=_quantile_ms(figures, "lag", 99),
+        seconds_of_growing_lag=notes.seconds_of_growing_lag if case.is_open else None,
+        client_delay_p99_ms=None if delay_ns is None else delay_ns / 1e6,
+        stall_share=None if case.is_open or end_ns is None else stall_share_of(figures, end_ns),
+        worker_p99_ms=worker_p99_ms,
         # A stop ends the plan as well: what was due until then nobody has counted.
-        planned_starts=plan.requests if case.is_open and not is_cut_short else None,
-        achieved_starts=figures.counter("requests") + figures.counter("interrupted"),
+        planned_starts=plan.requests if case.is_open and not is_cut_short and not is_known_enough else None,
+        achieved_starts=figures.all_requests + figures.counter("interrupted"),
         dropped=notes.dropped,
         is_full_throttle=not (case.is_open or throttled or case.pacing_s or case.think_time.kind != "none"),
     )
+
+
+def _loop_signals(memory: RunMemory, worker: int) -> dict[str, float]:
+    """How a worker's loop did, as far as it lived long enough to say."""
+    wall_ns = memory.worker_word(worker, WALL_NS)
+    if not wall_ns:
+        return {}
+    return {
+        "busy_percent": 100 * memory.worker_word(worker, BUSY_NS) / wall_ns,
+        "worst_busy_percent": memory.worker_word(worker, WORST_BUSY_PPM) / 10_000,
+        "longest_pass_ms": memory.worker_word(worker, LONGEST_PASS_NS) / 1e6,
+        "longest_gc_pause_ms": memory.worker_word(worker, LONGEST_GC_NS) / 1e6,
+    }
 
 
 def _quantile_ms(figures: TestFigures, name: str, percent: float) -> float | None:

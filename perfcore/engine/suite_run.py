@@ -146,7 +146,9 @@ class SuiteRun:
         notes = supervisor.notes
         if notes.validity is None:
             host = sampler.host_signals()
-            notes.validity = run_validity(suite, plan.cases, supervisor.collector.tests, notes, host)
+            notes.validity = run_validity(
+                suite, plan.cases, supervisor.collector.tests, notes, host, job.memory, supervisor.spread
+            )
         document = run_document(
             suite,
             plan.cases,

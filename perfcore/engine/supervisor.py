@@ -207,6 +207,7 @@ class Supervisor:
             largest = self._job.memory.largest_gauge(index, MAX_IN_FLIGHT)
             notes.max_in_flight = max(notes.max_in_flight, largest)
             notes.seconds_of_growing_lag = self._lag_growth.longest_s
+            notes.until = self.measuring.until_facts(index)
             before = self.measuring.settle(index)
             notes.arrivals = self._job.memory.total_gauge(index, ARRIVALS) - before[0]
             notes.dropped = self._job.memory.total_gauge(index, DROPPED) - before[1]

@@ -7,14 +7,21 @@ counters here, so that it cannot drift.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from perfcore.metrics import outcomes
 from perfcore.metrics.client_delay import ClientDelay
-from perfcore.metrics.confidence import confidence
+from perfcore.metrics.confidence import LEVEL, confidence
 from perfcore.metrics.histogram import SCHEME, Distribution
+from perfcore.metrics.measured_document import (
+    UntilFacts,
+    stall_share_of,
+    steadiness_document,
+    until_document,
+    warmup_document,
+)
 from perfcore.metrics.metrics_collector import PHASES, TestFigures
 from perfcore.metrics.samples import CHECKS
 from perfcore.metrics.statistics import (
@@ -52,23 +59,34 @@ class TestFacts:
     http_versions: Mapping[str, int] = field(default_factory=dict)
     recognised: int | None = None  # answers that needed no parser; None where every one has it
     trace_ids: TraceIds | None = None  # those that its requests carried
+    is_open: bool = False
+    warmup: Literal["fixed", "auto", "none"] = "none"
+    until: UntilFacts | None = None
+    load_changes_s: float | None = (
+        0.0  # how long the load rises at the beginning; None: it changes all the time
+    )
 
 
 def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     """One test's object under `results`."""
     load_s, drain_s = _load_and_drain_s(figures, facts)
+    load_end_ns = figures.measured_from_ns + round(load_s * 1e9)
     in_flight = _average_in_flight(figures, load_s + drain_s)
-    timings = _timing_documents(figures, facts.further_percentiles)
+    timings = _timing_documents(figures, facts)
     return {
         "name": facts.name,
         "request": facts.request,
         "load": dict(facts.load),
+        "warmup": warmup_document(figures, facts.warmup),
+        "until": until_document(facts.until),
         **_totals_document(figures),
         "dropped_arrivals": facts.dropped,
         "requests_per_second": _rate(figures.counter("completed_in_plan"), load_s),
         "success_per_second": _rate(figures.counter("succeeded_in_plan"), load_s),
         **timings,
         "schedule_lag": _lag_document(figures.distributions["lag"]),
+        "stall_share": None if facts.is_open else _share(stall_share_of(figures, load_end_ns)),
+        "steadiness": steadiness_document(figures, load_end_ns, facts.load_changes_s),
         "client_delay": client_delay_document(figures.client_delay),
         "phases": {name: phase_document(figures.distributions[name]) for name in PHASES},
         "status_codes": {
@@ -153,13 +171,14 @@ def _totals_document(figures: TestFigures) -> dict[str, int]:
     }
 
 
-def _timing_documents(figures: TestFigures, further: tuple[float, ...]) -> dict[str, dict[str, Any]]:
+def _timing_documents(figures: TestFigures, facts: TestFacts) -> dict[str, dict[str, Any]]:
     """The four distributions; response and service time are the two that hold requests that were given up."""
+    further = facts.further_percentiles
     timing = timing_document(figures.distributions["response"], further)
     service_time = timing_document(figures.distributions["service"], further)
     timing["censored"] = service_time["censored"] = figures.counter("censored")
     timing["censored_percentiles"] = censored_percentiles(figures, further)
-    timing["confidence"] = confidence_document(figures, further)
+    timing["confidence"] = confidence_document(figures, further, facts.until)
     return {
         "timing": timing,
         "service_time": service_time,
@@ -173,12 +192,16 @@ def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, fl
 
     A completion beyond the planned end shows that the load lasted until then, whatever ended it.
     """
-    start = figures.start_ns
+    start = figures.measured_from_ns
     end = max(figures.last_done_ns or start, start)
     planned_end = figures.planned_end_ns
     if planned_end is None or not (facts.reached_planned_end or end > planned_end):
         return (end - start) / 1e9, 0.0
     return (planned_end - start) / 1e9, max(0, end - planned_end) / 1e9
+
+
+def _share(share: float | None) -> float | None:
+    return None if share is None else round(share, 6)
 
 
 def _rate(count: int, seconds: float) -> float:
@@ -233,12 +256,24 @@ def censored_percentiles(figures: TestFigures, further_percentiles: Iterable[flo
 
 
 def confidence_document(
-    figures: TestFigures, further_percentiles: Iterable[float] = ()
+    figures: TestFigures, further_percentiles: Iterable[float] = (), until: UntilFacts | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Of each percentile of response time its 95 % interval, or how much longer the run had to be for one."""
+    """Of each percentile of response time its 95 % interval, or how much longer the run had to be for one.
+
+    Of one that was looked at on the way the interval is as wide as it was at a look: a run that stopped because it was
+    short is known no better.
+    """
     documents = {}
+    from_ns = figures.measured_from_ns - figures.start_ns
     for percentile in all_percentiles(further_percentiles):
-        known = confidence(figures.distributions["response"], figures.timeline, quantile_fraction(percentile))
+        is_looked_at = until is not None and until.percentile == percentile
+        known = confidence(
+            figures.distributions["response"],
+            figures.timeline,
+            quantile_fraction(percentile),
+            from_ns,
+            level=until.level if until is not None and is_looked_at else LEVEL,
+        )
         if known is not None:
             documents[percentile_key(percentile)] = {
                 "low_ms": _ms(known.low_ns),

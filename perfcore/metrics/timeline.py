@@ -188,10 +188,10 @@ class Timeline:
     def seconds(self, span_ns: int) -> Seconds:
         """The whole seconds of the first `span_ns`, of slices put together; longer ones where slices are longer."""
         each = max(1, round(1e9 / self.slice_ns))
-        count = int(span_ns // (each * self.slice_ns))
+        count = min(int(span_ns // (each * self.slice_ns)), SLICES // each)
         slices = self._slices[: count * each]
         requests = slices[:, _REQUESTS].reshape(count, each).sum(axis=1)
-        histograms = slices[:, _SLICE_HEADER:].reshape(count, each, -1).sum(axis=1)
+        histograms = slices[:, _SLICE_HEADER:].reshape(count, each, COARSE_BUCKETS).sum(axis=1)
         highest = slices[:, _MAX_NS].reshape(count, each).max(axis=1, initial=0)
         p50, p99 = (
             np.array(

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from perfcore.metrics.test_result import SuiteResult, TestResult
 from perfcore.report.latency_bars import MOST_BARS, Bar, bar, common_bounds, merged, sparkline
+from perfcore.report.measured_lines import measured_lines
 from perfcore.report.printable import printable
 from perfcore.report.sheet import Cell, Column, Sheet, cut_middle, pad
 from perfcore.units import format_bytes, format_duration, format_ms
@@ -48,7 +49,8 @@ def timing_table(result: SuiteResult, sheet: Sheet) -> list[str]:
     shown = "".join(cell.text for row in rows for cell in row[1:])
     notes = (("~", "~ too few samples for that rank"), ("≥", "≥ requests were given up at their time limit"))
     legend = [text for sign, text in notes if sign in shown]
-    return [*lines, *(sheet.paint("  " + text, "dim") for text in legend), *longer_runs(result, sheet)]
+    legend_lines = [sheet.paint("  " + text, "dim") for text in legend]
+    return [*lines, *legend_lines, *longer_runs(result, sheet), *measured_lines(result, sheet)]
 
 
 def _percentile_names(result: SuiteResult) -> list[str]:
@@ -70,6 +72,9 @@ def _test_rows(test: TestResult, names: Sequence[str]) -> Iterator[list[Cell]]:
         yield [Cell("  95 % within", "dim"), Cell(""), Cell(""), Cell(""), *_interval_cells(timing, names)]
     if service and _differs(timing, service):
         yield _beside("  service time", service, names)
+    corrected = {"percentiles": (document.get("client_delay") or {}).get("corrected") or {}}
+    if _differs(timing, corrected):
+        yield _beside("  less client delay", corrected, names)
     reused = document.get("timing_reused")
     new_share = document.get("connections_opened", 0) / max(document.get("attempts", 0), 1)
     if reused and reused.get("avg_ms") is not None and new_share >= _NEW_CONNECTIONS_MATTER:

@@ -282,6 +282,12 @@ class TestCase(SuiteModel):
         return 0.0 if self.warmup == "auto" else self.warmup
 
     @property
+    def warmup_kind(self) -> Literal["fixed", "auto", "none"]:
+        if self.warmup == "auto":
+            return "auto"
+        return "fixed" if self.warmup else "none"
+
+    @property
     def most_users(self) -> int:
         """Users that there are at the same time at most."""
         if not self.is_open:

@@ -1,0 +1,56 @@
+"""Under the table of response times: which time was measured, what a run was to find out, what drifted."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from perfcore.metrics.test_result import SuiteResult
+from perfcore.report.printable import printable
+from perfcore.report.sheet import Sheet
+from perfcore.units import format_duration
+
+_MOST_LINES = 8
+_TOLD_PERCENT = 5  # as in metrics/steadiness
+
+
+def measured_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
+    """A sentence for each thing of each test that is not as it is without warm-up and drift."""
+    sentences = [f"{printable(test.key)}: {text}" for test in result for text in _sentences(test.document)]
+    lines = [line for text in sentences[:_MOST_LINES] for line in sheet.sentence(text, "dim")]
+    if len(sentences) > _MOST_LINES:
+        lines += sheet.sentence(f"and {len(sentences) - _MOST_LINES:,} more in the result", "dim")
+    return lines
+
+
+def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
+    warmup, until = document.get("warmup"), document.get("until")
+    if warmup:
+        yield _warmup(warmup)
+    if until:
+        yield _until(until)
+    steadiness = document.get("steadiness") or {}
+    if steadiness.get("stationary") is False:
+        changes = ", ".join(
+            f"{name} {'rose' if change > 0 else 'fell'} by {abs(change):.2g} %"
+            for name, change in (
+                ("p50", steadiness.get("p50_change_percent")),
+                ("throughput", steadiness.get("rate_change_percent")),
+            )
+            if change is not None and abs(change) > _TOLD_PERCENT
+        )
+        yield f"not stationary: {changes} in the measured time, and the figures are of all of it"
+
+
+def _warmup(warmup: Mapping[str, Any]) -> str:
+    if not warmup["until_s"]:
+        return "no warm-up was found to leave out"
+    found = "found and " if warmup["kind"] == "auto" else ""
+    count = warmup["requests"]
+    requests = f"{count:,} request{'' if count == 1 else 's'}"
+    return f"warm-up of {format_duration(warmup['until_s'])} {found}left out, with {requests}"
+
+
+def _until(until: Mapping[str, Any]) -> str:
+    name, share = until["metric"].replace("_", "."), f"{until['precision'] * 100:.3g} %"
+    if until["reached"]:
+        return f"{name} was known to {share} after {until['after_s']:.3g} s, and the load ended"
+    return f"{name} was not known to {share} when the time was over"
