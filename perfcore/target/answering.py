@@ -35,9 +35,10 @@ class Answering(asyncio.Protocol):
 
     def __init__(self, state: TargetState, alarm: Alarm) -> None:
         self.arrived_ns = 0
+        self.is_stamped = False
         self._state = state
         self._alarm = alarm
-        self._waiting: deque[tuple[Request, int]] = deque()
+        self._waiting: deque[tuple[Request, int, bool]] = deque()
         self._current: Request | None = None
         self._blocks: Iterator[bytes] | None = None
         self._ending = Ending.NEXT
@@ -99,7 +100,7 @@ class Answering(asyncio.Protocol):
             if self._transport.is_closing():
                 # The last write met a broken connection; connection_lost is about to be called.
                 break
-            request, self.arrived_ns = self._waiting.popleft()
+            request, self.arrived_ns, self.is_stamped = self._waiting.popleft()
             self._begin(request)
         self._is_advancing = False
         self._settle()

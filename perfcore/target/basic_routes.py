@@ -1,10 +1,8 @@
 """Routes with known answers, delays and failures, and /stats. See routes.py for what a route function does."""
 
 import base64
-import json
 import math
 import re
-import time
 from fractions import Fraction
 from urllib.parse import unquote
 
@@ -19,11 +17,10 @@ from perfcore.target.messages import (
     json_response,
 )
 from perfcore.target.state import Share, TargetState
-from perfcore.units import parse_duration
 
 _MAX_SHARES = 1_000
 _RATE = re.compile(r"\d{1,9}(\.\d{0,15})?|\.\d{1,15}")
-_LONGEST_HOLD_S = 86_400.0
+LONGEST_HOLD_S = 86_400.0
 
 
 def health(request: Request, state: TargetState) -> Plan:
@@ -100,27 +97,9 @@ def milliseconds(text: str) -> int:
         given_ms = float(text)
     except ValueError:
         given_ms = math.nan
-    if not 0 <= given_ms <= _LONGEST_HOLD_S * 1000:
+    if not 0 <= given_ms <= LONGEST_HOLD_S * 1000:
         raise RefusalError(400, f"{text!r} is not a number of milliseconds between 0 and a day")
     return round(given_ms * 1e6)
-
-
-def truth(request: Request, state: TargetState) -> Plan:
-    """Answers how long it held the request, from reading its last byte to writing the answer.
-
-    The number is padded with blanks, which JSON allows, so that nothing is left to do between reading the clock
-    and the write but to put it in.
-    """
-    held_ns = milliseconds(request.parameter("delay_ms", "0"))
-    blank = json.dumps({"held_ns": 0}).encode().replace(b"0", b"%20d")
-    head = request.encode(Response(200, blank % 0))
-    body = b"" if request.method == "HEAD" else blank
-    head = head.removesuffix(blank % 0)
-
-    def answer(exchange: Exchange) -> None:
-        exchange.send(head + body % (time.monotonic_ns() - exchange.arrived_ns) if body else head)
-
-    return lambda exchange: exchange.hold(exchange.arrived_ns + held_ns, lambda: answer(exchange))
 
 
 def status(request: Request, state: TargetState) -> Plan:
@@ -166,24 +145,6 @@ def flaky(request: Request, state: TargetState) -> Plan:
     good = request.encode(json_response(200, {"status": "ok"}))
     bad = request.encode(json_response(code, {"status": code}))
     return lambda exchange: exchange.send(bad if share.take() else good)
-
-
-def stall(request: Request, state: TargetState) -> Plan:
-    """Requests that arrive in the last `for` of every `every` since the server's start wait for its end."""
-    every_ns = round(parse_duration(request.parameter("every", "10s")) * 1e9)
-    for_ns = round(parse_duration(request.parameter("for", "1s")) * 1e9)
-    if not 0 < every_ns <= _LONGEST_HOLD_S * 1e9 or for_ns > every_ns:
-        raise RefusalError(400, "every must be above 0 and up to a day, for at most as long")
-    wire = request.encode(json_response(200, {"status": "ok"}))
-
-    def answer(exchange: Exchange) -> None:
-        into_window_ns = (exchange.arrived_ns - state.started_ns) % every_ns
-        if into_window_ns < every_ns - for_ns:
-            exchange.send(wire)
-        else:
-            exchange.hold(exchange.arrived_ns - into_window_ns + every_ns, lambda: exchange.send(wire))
-
-    return answer
 
 
 def stats(request: Request, state: TargetState) -> Plan:

@@ -1,8 +1,8 @@
 """What the target counts: every request that it received whole, by path, and every connection.
 
 The client's figures are checked against these, so they are exact: a request counts when its last byte was
-parsed, whatever becomes of the answer. Requests for /stats are left out, and so is a connection that asked for
-nothing but /stats (`hide`), so that looking does not change what is seen.
+parsed, whatever becomes of the answer. Requests for /stats and /truth/held are left out, and so is a connection that
+asked for nothing else (`hide`), so that looking does not change what is seen.
 """
 
 MAX_PATHS = 1_000

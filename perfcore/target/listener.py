@@ -16,6 +16,7 @@ from pathlib import Path
 from perfcore.errors import UsageError
 from perfcore.target.alarm import Alarm
 from perfcore.target.certificate import server_context
+from perfcore.target.receive_stamps import StampedListener, StampedSocket
 from perfcore.target.server import Connection
 from perfcore.target.state import TargetState
 
@@ -123,9 +124,13 @@ async def _serve(
     state = TargetState(scheme="https" if context else "http")
     alarm = Alarm(loop)
     connections: set[Connection] = set()
+    accepted: dict[int, StampedSocket] = {}
+    if context is None and listener.family != socket.AF_UNIX:
+        listener = stamped = StampedListener(listener)
+        accepted = stamped.accepted
     start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
     server = await start(
-        lambda: Connection(state, alarm, connections), sock=listener, ssl=context, backlog=_BACKLOG
+        lambda: Connection(state, alarm, connections, accepted), sock=listener, ssl=context, backlog=_BACKLOG
     )
     # What was loaded to get here stays; the collector need not walk through it while requests wait.
     gc.freeze()

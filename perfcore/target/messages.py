@@ -54,7 +54,9 @@ class Exchange(Protocol):
     """
 
     arrived_ns: int
-    """CLOCK_MONOTONIC when the bytes were read that completed the request."""
+    """CLOCK_MONOTONIC when the bytes were read that completed the request, or came, where it `is_stamped`."""
+    is_stamped: bool
+    """The kernel has said when the bytes came; asked for requests that are `is_timed`."""
 
     def hold(self, until_ns: int, then: Callable[[], None]) -> None:
         """Call `then` at this instant of CLOCK_MONOTONIC, unless the client has gone by then."""
@@ -103,7 +105,8 @@ class Request:
 
     `counter` is where it was counted, and is counted again when it is remembered. `plan` is made when its turn
     comes; `wire` is the answer of a request that keeps its connection and is always answered with the same bytes.
-    `body_bytes` and `body_hash` are set where the route has the body hashed.
+    `body_bytes` and `body_hash` are set where the route has the body hashed. `is_stats`: it asks what the target has
+    seen, and is not counted. `is_timed`: how long it is held matters from when the kernel had it.
     """
 
     __slots__ = (
@@ -113,6 +116,7 @@ class Request:
         "counter",
         "headers",
         "is_stats",
+        "is_timed",
         "keeps_alive",
         "lingers",
         "method",
@@ -133,7 +137,8 @@ class Request:
         self.headers = headers
         self.path, _, self.query_text = _origin_form(target).partition("?")
         self.segment, _, self.rest = self.path[1:].partition("/")
-        self.is_stats = self.segment == "stats" and self.path[:1] == "/"
+        self.is_timed = self.path in ("/truth", "/stall")
+        self.is_stats = self.path == "/truth/held" or (self.segment == "stats" and self.path[:1] == "/")
         self.keeps_alive = True
         self.lingers = False
         self.body = b""

@@ -17,6 +17,7 @@ from perfcore.target import (
     cookie_routes,
     fault_routes,
     redirect_routes,
+    truth_routes,
 )
 from perfcore.target.messages import Plan, RefusalError, Request, json_response
 from perfcore.target.state import TargetState
@@ -56,7 +57,7 @@ ROUTES: dict[str, Route] = {
     "users": Route(basic_routes.users, takes_rest=True, keeps_body=True),
     "echo": Route(basic_routes.echo, takes_rest=True, keeps_body=True),
     "delay": Route(basic_routes.delay, takes_rest=True),
-    "truth": Route(basic_routes.truth),
+    "truth": Route(truth_routes.truth, takes_rest=True),
     "status": Route(basic_routes.status, takes_rest=True),
     "bytes": Route(body_routes.sized, takes_rest=True),
     "chunked": Route(body_routes.chunked, takes_rest=True),
@@ -65,7 +66,7 @@ ROUTES: dict[str, Route] = {
     "upload": Route(body_routes.upload, hashes_body=True),
     "multipart": Route(body_routes.multipart, keeps_body=True),
     "flaky": Route(basic_routes.flaky),
-    "stall": Route(basic_routes.stall),
+    "stall": Route(truth_routes.stall),
     "redirect": Route(redirect_routes.redirect, takes_rest=True),
     "cookies": Route(cookie_routes.cookies, takes_rest=True),
     "basic": Route(auth_routes.basic, takes_rest=True),

@@ -15,6 +15,7 @@ import httptools
 from perfcore.target.alarm import Alarm
 from perfcore.target.answering import Answering
 from perfcore.target.messages import Request, json_response
+from perfcore.target.receive_stamps import StampedSocket
 from perfcore.target.routes import find_route
 from perfcore.target.state import TargetState
 
@@ -28,9 +29,18 @@ _MAX_KNOWN_BYTES = 4_096
 class Connection(Answering):
     """One client, as the loop (data_received …) and the parser (on_message_begin …) know it."""
 
-    def __init__(self, state: TargetState, alarm: Alarm, connections: "set[Connection]") -> None:
+    def __init__(
+        self,
+        state: TargetState,
+        alarm: Alarm,
+        connections: "set[Connection]",
+        accepted: dict[int, StampedSocket],
+    ) -> None:
+        """`accepted` has the connection's socket, where it knows stamps; it is taken out."""
         super().__init__(state, alarm)
         self._connections = connections
+        self._accepted = accepted
+        self._stamps: StampedSocket | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._read_ns = 0
         self._has_asked = False
@@ -51,12 +61,16 @@ class Connection(Answering):
         super().connection_made(transport)
         self._opened_at = self._state.counters.open()
         self._connections.add(self)
+        self._stamps = self._accepted.pop(self._socket.fileno(), None)
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         if not self._is_hidden:
             self._state.counters.close()
         self._connections.discard(self)
+        if self._stamps is not None:
+            self._stamps.stop()
+            self._stamps = None
         self._request = self._body = None
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +84,9 @@ class Connection(Answering):
                 if request.wire is not None:
                     self._write(request.wire)
                 else:
-                    self.arrived_ns = time.monotonic_ns()
+                    self.arrived_ns, self.is_stamped = time.monotonic_ns(), False
+                    if request.is_timed:
+                        self.arrived_ns, self.is_stamped = self._arrival(self.arrived_ns)
                     self._is_last = not request.keeps_alive
                     self._begin(request)
                 return
@@ -157,9 +173,19 @@ class Connection(Answering):
         self._body = None
         self._request = None
         self._is_last = not request.keeps_alive
-        self._waiting.append((request, self._read_ns))
+        arrived_ns, is_stamped = self._arrival(self._read_ns) if request.is_timed else (self._read_ns, False)
+        self._waiting.append((request, arrived_ns, is_stamped))
 
     # Reading.
+
+    def _arrival(self, read_ns: int) -> tuple[int, bool]:
+        """When a request came whose time counts, and whether the kernel has said so; further ones are stamped."""
+        stamps = self._stamps
+        if stamps is None:
+            return read_ns, False
+        if not stamps.is_stamping:
+            stamps.start()
+        return (read_ns, False) if stamps.arrived_ns is None else (stamps.arrived_ns, True)
 
     def _read(self, data: bytes) -> None:
         self._read_ns = time.monotonic_ns()
@@ -225,6 +251,9 @@ class Connection(Answering):
         if self._is_hidden:
             self._is_hidden = False
             self._opened_at = counters.open()
+        if not self._has_asked and self._stamps is not None and not request.is_timed:
+            # The first request of a connection shows what it is for, and plain reads are cheaper.
+            self._stamps.stop()
         self._has_asked = True
         request.counter = counters.path(request.path)
         request.counter.count += 1
@@ -254,7 +283,7 @@ class Connection(Answering):
         self._owes_continue = False
         self._body = None
         self._request = None
-        self._waiting.append((request, self._read_ns))
+        self._waiting.append((request, self._read_ns, False))
 
 
 def _head_without_offer(request: Request) -> bytes:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from perfcore.target.counters import Counters
 from perfcore.target.digest import Nonces
+from perfcore.target.held import HeldTimes
 from perfcore.target.messages import Request
 
 
@@ -30,6 +31,7 @@ class TargetState:
 
     scheme: str = "http"
     counters: Counters = field(default_factory=Counters)
+    held: HeldTimes = field(default_factory=HeldTimes)
     known: dict[bytes, Request] = field(default_factory=dict)
     started_ns: int = field(default_factory=time.monotonic_ns)
     shares: dict[tuple[Fraction, int], Share] = field(default_factory=dict)
@@ -38,7 +40,8 @@ class TargetState:
     nonces: Nonces = field(default_factory=Nonces)
 
     def reset(self) -> None:
-        """Counters and the shares of /flaky start anew; remembered requests go, they hold the old ones."""
+        """Counters, held times and the shares of /flaky start anew; remembered requests go, they hold the old ones."""
         self.counters.reset()
+        self.held.reset()
         self.shares.clear()
         self.known.clear()

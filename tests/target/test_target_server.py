@@ -329,7 +329,7 @@ def test_no_answer_waits_for_a_delayed_acknowledgement() -> None:
         alarm = Alarm(loop)
         listener = socket.create_server(("127.0.0.1", 0))
         server = await loop.create_server(
-            lambda: Connection(TargetState(), alarm, connections), sock=listener
+            lambda: Connection(TargetState(), alarm, connections, {}), sock=listener
         )
         with socket.create_connection(listener.getsockname()):
             while not connections:
