@@ -185,7 +185,8 @@ class Connection(Answering):
             return read_ns, False
         if not stamps.is_stamping:
             stamps.start()
-        return (read_ns, False) if stamps.arrived_ns is None else (stamps.arrived_ns, True)
+        arrived_ns = stamps.arrived_ns()
+        return (read_ns, False) if arrived_ns is None else (arrived_ns, True)
 
     def _read(self, data: bytes) -> None:
         self._read_ns = time.monotonic_ns()
