@@ -14,6 +14,7 @@ BENCHES = (
     "bench.scaling",
     "bench.speed",
     "bench.schedule",
+    "bench.accuracy",
     "bench.profile",
 )
 

@@ -49,6 +49,16 @@ class EmbeddedServer:
             raise RuntimeError(f"{scheme} {path} needs nginx (Debian: apt-get install nginx-light)")
         return self._url + _ROUTES[path]
 
+    def route(self, path: str) -> str:
+        """The URL of one of its own routes."""
+        return self._url + path
+
+    def take_held(self) -> dict[str, int | None]:
+        """What /truth/held tells since the last time."""
+        with urllib.request.urlopen(f"{self._url}/truth/held?reset=1", timeout=PATIENCE_S) as answer:
+            held: dict[str, int | None] = json.load(answer)
+        return held
+
     def requests(self) -> int:
         with urllib.request.urlopen(f"{self._url}/stats", timeout=PATIENCE_S) as answer:
             return int(json.load(answer)["requests"])

@@ -107,7 +107,7 @@ def run_once(entry: Entry, block: int, server: Server, seconds: float, cores: Co
         order = Order(job, server.url(job.scheme, job.path), seconds, Path(name))
         command = TOOLS[entry.entrant.tool].command(order)
         entry.command = command.words
-        before, cpu_before, busy_before = server.requests(), server.cpu_s(), _busy_s()
+        before, cpu_before, busy_before = server.requests(), server.cpu_s(), busy_s()
         try:
             spent = process_tree.run(
                 command.words,
@@ -121,7 +121,7 @@ def run_once(entry: Entry, block: int, server: Server, seconds: float, cores: Co
         except OverdueError as error:
             entry.failure = str(error)
             return
-        busy_s, server_cpu_s = _busy_s() - busy_before, server.cpu_s() - cpu_before
+        spent_s, server_cpu_s = busy_s() - busy_before, server.cpu_s() - cpu_before
         requests = server.requests() - before
         said = (order.folder / "output").read_text(errors="replace")
         error_text = (order.folder / "output.err").read_text(errors="replace")
@@ -136,13 +136,13 @@ def run_once(entry: Entry, block: int, server: Server, seconds: float, cores: Co
             seconds,
             spent,
             server_cpu_s,
-            max(0.0, busy_s - server_cpu_s - spent.cpu_s),
+            max(0.0, spent_s - server_cpu_s - spent.cpu_s),
             *_said_by_perfcore(entry.entrant.tool, said),
         )
     )
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """CPU seconds that this machine has spent on anything, time taken from it by its host included."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)

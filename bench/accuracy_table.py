@@ -1,0 +1,111 @@
+"""What the runs say of each tool's error, as Markdown, so that it can be kept in a document as it is."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from bench.accuracy_runs import Run
+from bench.contestants import TRANSFER, WIRE
+from bench.latency_words import PERMILLE
+
+ERROR_TO_REACH_US = 150.0
+SHARES_TO_REACH = (0.1, 0.5)
+STALL_EVERY_S, STALL_FOR_S = 10, 1
+
+
+def stalled_percentile_s(quantile: float) -> float:
+    """By hand: what arrives in a stall, evenly, waits for its end, and all else for nothing (response time 0).
+
+    A share F/E of the requests waits, for anything up to F: P(wait > w) = (F - w) / E, which is 1 - q at
+    w = F - E·(1 - q).
+    """
+    return max(0.0, STALL_FOR_S - STALL_EVERY_S * (1 - quantile))
+
+
+def rate_table(title: str, runs: Mapping[str, Sequence[Run]]) -> str:
+    """By tool; those without a run are left out."""
+    lines = [
+        f"### {title}",
+        "",
+        "| who | µs of CPU a request | of the rate | truth p50, p99, p99.9 ms | error p50 µs | error p99 µs "
+        "| error p99.9 µs | runs |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, each in runs.items():
+        if each:
+            truth = ", ".join(_median_text(each, percentile) for percentile in PERMILLE)
+            errors = " | ".join(_error_text(each, percentile) for percentile in PERMILLE)
+            lines.append(
+                f"| {name} | {statistics.median(run.cpu_us for run in each):.1f} "
+                f"| {statistics.median(run.achieved for run in each):.1%} | {truth} | {errors} | {len(each)} |"
+            )
+    return "\n".join([*lines, *_remarks(runs)]) + "\n"
+
+
+def stall_table(title: str, runs: Mapping[str, Sequence[Run]]) -> str:
+    by_hand = ", ".join(
+        f"{name} {stalled_percentile_s(part / 1000) * 1e3:,.0f}" for name, part in PERMILLE.items()
+    )
+    lines = [
+        f"### {title}",
+        "",
+        f"By hand, for an open model (ms, the way there and back aside): {by_hand.replace('_', '.')}.",
+        "",
+        "| who | says p50 ms | says p99 ms | says p99.9 ms | the target held p50, p99, p99.9 ms | requests |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, each in runs.items():
+        for run in each:
+            said = " | ".join("-" if v is None else f"{v:,.1f}" for v in run.said.percentiles.values())
+            held = ", ".join(f"{run.truth_ms[percentile]:,.1f}" for percentile in PERMILLE)
+            lines.append(f"| {name} | {said} | {held} | {run.requests:,} |")
+    return "\n".join([*lines, *_remarks(runs)]) + "\n"
+
+
+def reached_lines(share: float, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """For perfcore where the server has time to spare."""
+    if share not in SHARES_TO_REACH:
+        return []
+    lines = []
+    for name in (WIRE, TRANSFER):
+        if errors := _errors(runs.get(name, ()), "p50"):
+            error = statistics.median(errors)
+            verdict = "reached" if abs(error) < ERROR_TO_REACH_US else "NOT reached"
+            lines.append(
+                f"- at {share:.0%}: error p50 < {ERROR_TO_REACH_US:.0f} µs: {verdict}: {name}: {error:+,.0f} µs"
+            )
+    return lines
+
+
+def _errors(runs: Sequence[Run], percentile: str) -> list[float]:
+    return [error for run in runs if (error := run.errors_us[percentile]) is not None]
+
+
+def _median_text(runs: Sequence[Run], percentile: str) -> str:
+    return f"{statistics.median(run.truth_ms[percentile] for run in runs):,.2f}"
+
+
+def _error_text(runs: Sequence[Run], percentile: str) -> str:
+    """The median, and what it lies between."""
+    errors = _errors(runs, percentile)
+    if not errors:
+        return "-"
+    if len(errors) == 1:
+        return f"{errors[0]:+,.0f}"
+    return f"{statistics.median(errors):+,.0f} ({min(errors):+,.0f} … {max(errors):+,.0f})"
+
+
+def _remarks(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """What tools said beside, requests that had no stamp, and counts that differ."""
+    lines = []
+    for name, each in runs.items():
+        for run in each:
+            start = f"\n{name}, round {run.round + 1}:"
+            if run.said.remark:
+                lines.append(f"{start} {run.said.remark}")
+            if run.stamped != run.requests:
+                lines.append(
+                    f"{start} {run.requests - run.stamped:,} of {run.requests:,} have no kernel stamp"
+                )
+            if name.startswith("perfcore") and run.said.requests != run.requests:
+                lines.append(f"{start} it says {run.said.requests:,} requests, the target {run.requests:,}")
+    return lines
