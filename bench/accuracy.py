@@ -33,23 +33,38 @@ _ABOVE_CAPACITY = (
 
 
 class Kept:
-    """The runs of one load by tool, and why a tool has fewer than the others."""
+    """The runs of one load by tool, and why a tool has fewer than the others.
 
-    def __init__(self, tools: Sequence[RateTool]) -> None:
+    A run that the rest of the machine disturbed is done again, so often at most; both are kept.
+    """
+
+    def __init__(self, tools: Sequence[RateTool], again: int) -> None:
+        self._again = again
         self.runs: dict[str, list[Run]] = {tool.name: [] for tool in tools}
         self.failures: list[str] = []
 
     def add(self, tool: RateTool, load: Load, number: int, server: EmbeddedServer, cores: Cores) -> None:
-        try:
-            run = run_once(tool, load, number, server, cores)
-        except RunFailedError as error:
-            self.failures.append(str(error))
-            return
-        self.runs[tool.name].append(run)
+        for _ in range(1 + self._again):
+            try:
+                run = run_once(tool, load, number, server, cores)
+            except RunFailedError as error:
+                self.failures.append(str(error))
+                return
+            self.runs[tool.name].append(run)
+            self._tell(tool, run)
+            if run.is_quiet:
+                return
+
+    def _tell(self, tool: RateTool, run: Run) -> None:
         figures = ", ".join(
             f"{name} {'-' if error is None else f'{error:+,.0f}'}" for name, error in run.errors_us.items()
         )
-        print(f"{load.rate:,.0f}/s, {tool.name}: errors in µs: {figures}", file=sys.stderr, flush=True)
+        disturbed = "" if run.is_quiet else f"; disturbed: others used {run.others:.1f} cores"
+        print(
+            f"{run.load.rate:,.0f}/s, {tool.name}: errors in µs: {figures}{disturbed}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def tell_failures(self) -> None:
         for text in self.failures:
@@ -67,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no such tool: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     if options.quick:
-        options.rounds, options.seconds = 1, 3
+        options.rounds, options.seconds, options.again = 1, 3, 0
     chosen = [tool for name, tool in known.items() if not options.only or name in options.only]
     cores = share_out(usable_cores())
     print(_introduction(options, chosen, cores), flush=True)
@@ -81,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RunFailedError as error:
         print(f"the capacity of the target could not be measured: {error}", file=sys.stderr)
         return 1
-    _stalling(present, 1 if options.quick else 2, cores, document)
+    _stalling(present, 1 if options.quick else 2, options.again, cores, document)
     print("\n".join(("## To reach", "", *told)))
     print(f"\nkept: {machine.keep('accuracy', document)}")
     return 0
@@ -94,6 +109,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_positive, default=10, metavar="N", help="of a run (default: 10)")
     parser.add_argument(
         "--users", type=_positive, default=100, metavar="N", help="at a time, at most (default: 100)"
+    )
+    parser.add_argument(
+        "--again",
+        type=int,
+        default=1,
+        metavar="N",
+        choices=range(10),
+        help="times that a run is repeated which other processes disturbed (default: 1)",
     )
     parser.add_argument("--quick", action="store_true", help="one round of 3 s: to try it")
     return parser
@@ -139,7 +162,7 @@ def _at_rates(
         for share in SHARES:
             # Whole tens: some take whole numbers only.
             load = Load(TRUTH, max(10, attained * share // 10 * 10), options.seconds, options.users)
-            kept = Kept(tools)
+            kept = Kept(tools, options.again)
             for number, tool in in_turn(tools, (), options.rounds, 0):
                 kept.add(tool, load, number, server, cores)
             print(rate_table(f"{share:.0%} of the capacity: {load.rate:,.0f}/s", kept.runs))
@@ -158,14 +181,19 @@ def _at_rates(
     return told
 
 
-def _stalling(tools: Sequence[RateTool], stalls: int, cores: Cores, document: dict[str, Any]) -> None:
+def _stalling(
+    tools: Sequence[RateTool], stalls: int, again: int, cores: Cores, document: dict[str, Any]
+) -> None:
     """What each says of a target that stands still; a new one for each, so that the stalls lie alike in every run."""
-    kept = Kept(tools)
+    kept = Kept(tools, 0)
     for tool in tools:
         users = CLOSED_USERS if tool.name in CLOSED_TOOLS else STALL_USERS
         load = Load(STALL, STALL_RATE, stalls * STALL_EVERY_S, users)
-        with running_embedded(cores.server) as server:
-            kept.add(tool, load, 0, server, cores)
+        for _ in range(1 + again):
+            with running_embedded(cores.server) as server:
+                kept.add(tool, load, 0, server, cores)
+            if not kept.runs[tool.name] or kept.runs[tool.name][-1].is_quiet:
+                break
     title = (
         f"A target that stalls {STALL_FOR_S} s in {STALL_EVERY_S} s, at {STALL_RATE:.0f}/s over {STALL_USERS} users"
         f" (closed: {CLOSED_USERS} users without a pause)"

@@ -20,6 +20,8 @@ from bench.speed_runs import busy_s
 _GRACE_S = 45.0
 # What the run before left at the target is answered by then.
 _SETTLE_S = 0.5
+# Above it the tool waited for a core more than for the server.
+_MOST_OTHERS = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,15 @@ class Run:
         return self.requests / (self.load.rate * self.load.seconds)
 
     @property
+    def others(self) -> float:
+        """Cores that the rest of the machine used meanwhile."""
+        return self.others_cpu_s / self.spent.wall_s
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.others <= _MOST_OTHERS
+
+    @property
     def errors_us(self) -> dict[str, float | None]:
         """What the tool says less the truth, at the same percentile of each."""
         return {
@@ -66,7 +77,12 @@ class Run:
         }
 
     def as_json(self) -> dict[str, Any]:
-        figures = {"cpu_us": self.cpu_us, "achieved": self.achieved, "errors_us": self.errors_us}
+        figures = {
+            "cpu_us": self.cpu_us,
+            "achieved": self.achieved,
+            "errors_us": self.errors_us,
+            "others": self.others,
+        }
         return {**asdict(self), **figures}
 
 

@@ -21,22 +21,30 @@ def stalled_percentile_s(quantile: float) -> float:
     return max(0.0, STALL_FOR_S - STALL_EVERY_S * (1 - quantile))
 
 
+def told_of(runs: Sequence[Run]) -> Sequence[Run]:
+    """Those during which the rest of the machine was quiet; all where there is none."""
+    return [run for run in runs if run.is_quiet] or runs
+
+
 def rate_table(title: str, runs: Mapping[str, Sequence[Run]]) -> str:
     """By tool; those without a run are left out."""
     lines = [
         f"### {title}",
         "",
         "| who | µs of CPU a request | of the rate | truth p50, p99, p99.9 ms | error p50 µs | error p99 µs "
-        "| error p99.9 µs | runs |",
-        "|---|---|---|---|---|---|---|---|",
+        "| error p99.9 µs | others' cores | quiet runs |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, each in runs.items():
-        if each:
+    for name, every in runs.items():
+        if every:
+            each = told_of(every)
             truth = ", ".join(_median_text(each, percentile) for percentile in PERMILLE)
             errors = " | ".join(_error_text(each, percentile) for percentile in PERMILLE)
             lines.append(
                 f"| {name} | {statistics.median(run.cpu_us for run in each):.1f} "
-                f"| {statistics.median(run.achieved for run in each):.1%} | {truth} | {errors} | {len(each)} |"
+                f"| {statistics.median(run.achieved for run in each):.1%} | {truth} | {errors} "
+                f"| {statistics.median(run.others for run in each):.2f} "
+                f"| {sum(run.is_quiet for run in every)} of {len(every)} |"
             )
     return "\n".join([*lines, *_remarks(runs)]) + "\n"
 
@@ -50,14 +58,15 @@ def stall_table(title: str, runs: Mapping[str, Sequence[Run]]) -> str:
         "",
         f"By hand, for an open model (ms, the way there and back aside): {by_hand.replace('_', '.')}.",
         "",
-        "| who | says p50 ms | says p99 ms | says p99.9 ms | the target held p50, p99, p99.9 ms | requests |",
-        "|---|---|---|---|---|---|",
+        "| who | says p50 ms | says p99 ms | says p99.9 ms | the target held p50, p99, p99.9 ms | requests "
+        "| others' cores |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, each in runs.items():
-        for run in each:
+        for run in told_of(each)[:1]:
             said = " | ".join("-" if v is None else f"{v:,.1f}" for v in run.said.percentiles.values())
             held = ", ".join(f"{run.truth_ms[percentile]:,.1f}" for percentile in PERMILLE)
-            lines.append(f"| {name} | {said} | {held} | {run.requests:,} |")
+            lines.append(f"| {name} | {said} | {held} | {run.requests:,} | {run.others:.2f} |")
     return "\n".join([*lines, *_remarks(runs)]) + "\n"
 
 
@@ -67,7 +76,7 @@ def reached_lines(share: float, runs: Mapping[str, Sequence[Run]]) -> list[str]:
         return []
     lines = []
     for name in (WIRE, TRANSFER):
-        if errors := _errors(runs.get(name, ()), "p50"):
+        if errors := _errors(told_of(runs.get(name, ())), "p50"):
             error = statistics.median(errors)
             verdict = "reached" if abs(error) < ERROR_TO_REACH_US else "NOT reached"
             lines.append(
@@ -98,7 +107,7 @@ def _remarks(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """What tools said beside, requests that had no stamp, and counts that differ."""
     lines = []
     for name, each in runs.items():
-        for run in each:
+        for run in told_of(each):
             start = f"\n{name}, round {run.round + 1}:"
             if run.said.remark:
                 lines.append(f"{start} {run.said.remark}")

@@ -17,7 +17,8 @@ from bench.latency_words import Said
 
 _READ_LIMIT_S = 60.0
 OHA_CORRECTED = "oha --latency-correction"
-WIRE_CLOSED, WRK_CLOSED = "perfcore wire, closed", "wrk, closed"
+WIRE_ASLEEP = "perfcore wire --no-spin"
+WIRE_CLOSED, OHA_CLOSED, WRK_CLOSED = "perfcore wire, closed", "oha, closed", "wrk, closed"
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,19 @@ def closed_load(order: RateOrder) -> dict[str, object]:
     return {"parallel_users": order.users, "ramp_up": "0s"}
 
 
-def perfcore_command(program: str, engine: str, order: RateOrder, load: dict[str, object]) -> Command:
+def perfcore_command(
+    program: str, engine: str, order: RateOrder, load: dict[str, object], *more: str
+) -> Command:
     suite = order.folder / "suite.yaml"
     suite.write_text(suite_of(order, load))
     words = [program, str(suite), "--procs", "1", "--json", "--engine", engine]
-    return Command([*words, "--results-dir", str(order.folder / "results")])
+    return Command([*words, "--results-dir", str(order.folder / "results"), *more])
 
 
-def _perfcore(engine: str, load: Callable[[RateOrder], dict[str, object]]) -> Callable[..., Command]:
-    return lambda program, order: perfcore_command(program, engine, order, load(order))
+def _perfcore(
+    engine: str, load: Callable[[RateOrder], dict[str, object]], *more: str
+) -> Callable[[str, RateOrder], Command]:
+    return lambda program, order: perfcore_command(program, engine, order, load(order), *more)
 
 
 def _wrk(program: str, order: RateOrder) -> Command:
@@ -107,12 +112,13 @@ def _read_vegeta(program: str, text: str, order: RateOrder) -> Said:
     return latency_words.vegeta(text, plot.stdout)
 
 
-def _oha(*more: str) -> Callable[[str, RateOrder], Command]:
-    def build(program: str, order: RateOrder) -> Command:
-        words = [program, "--no-tui", "--output-format", "json", "-z", f"{order.seconds}s"]
-        return Command([*words, "-c", str(order.users), "-q", f"{order.rate:.0f}", *more, order.url])
+def _oha_closed(program: str, order: RateOrder, *more: str) -> Command:
+    words = [program, "--no-tui", "--output-format", "json", "-z", f"{order.seconds}s"]
+    return Command([*words, "-c", str(order.users), *more, order.url])
 
-    return build
+
+def _oha(*more: str) -> Callable[[str, RateOrder], Command]:
+    return lambda program, order: _oha_closed(program, order, "-q", f"{order.rate:.0f}", *more)
 
 
 def _k6(program: str, order: RateOrder) -> Command:
@@ -152,6 +158,9 @@ RATE_TOOLS: dict[str, RateTool] = {
     for tool in (
         RateTool(WIRE, WIRE, _perfcore("wire", open_load), _words(latency_words.perfcore)),
         RateTool(TRANSFER, TRANSFER, _perfcore("transfer", open_load), _words(latency_words.perfcore)),
+        RateTool(
+            WIRE_ASLEEP, WIRE, _perfcore("wire", open_load, "--no-spin"), _words(latency_words.perfcore)
+        ),
         RateTool("wrk2", "wrk2", _wrk2, _words(latency_words.wrk)),
         RateTool("vegeta", "vegeta", _vegeta, _read_vegeta),
         RateTool("oha", "oha", _oha(), _words(latency_words.oha)),
@@ -161,11 +170,12 @@ RATE_TOOLS: dict[str, RateTool] = {
         RateTool("autocannon", "autocannon", _autocannon, _words(latency_words.autocannon)),
     )
 }
-# Beside them where a server stalls: whoever waits for each answer does not see it.
+# Beside them where a server stalls: whoever waits for each answer does not see it. wrk adds what it did not measure.
 CLOSED_TOOLS: dict[str, RateTool] = {
     tool.name: tool
     for tool in (
         RateTool(WIRE_CLOSED, WIRE, _perfcore("wire", closed_load), _words(latency_words.perfcore)),
+        RateTool(OHA_CLOSED, "oha", _oha_closed, _words(latency_words.oha)),
         RateTool(WRK_CLOSED, "wrk", _wrk, _words(latency_words.wrk)),
     )
 }
