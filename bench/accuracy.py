@@ -1,6 +1,6 @@
 """How right each tool's latencies are: its own words beside the truth of the embedded target, at equal offered rates.
 
-    python -m bench.accuracy [--only TOOL ...] [--rounds 3] [--seconds 10] [--users 100] [--quick]
+    python -m bench.accuracy [--only TOOL ...] [--rounds 3] [--seconds 10] [--users 200] [--quick]
 
 The target tells how long it held each request, from the kernel's receive stamp to the answer (`/truth/held`). Rates are
 shares of what it attains under a closed model, measured first. README.md here tells how to read the figures.
@@ -23,6 +23,7 @@ SHARES = (0.1, 0.5, 0.9, 1.1)
 DELAY_MS = 2
 TRUTH = f"/truth?delay_ms={DELAY_MS}"
 STALL = f"/stall?every={STALL_EVERY_S}s&for={STALL_FOR_S}s"
+CAPACITY_SECONDS = 3
 STALL_RATE, STALL_USERS, CLOSED_USERS = 100.0, 200, 2
 _ABOVE_CAPACITY = (
     "Above its capacity the server is never idle, and holds as many requests as a tool sends at a time (here {users}),"
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, default=3, metavar="N", help="runs of each (default: 3)")
     parser.add_argument("--seconds", type=_positive, default=10, metavar="N", help="of a run (default: 10)")
     parser.add_argument(
-        "--users", type=_positive, default=100, metavar="N", help="at a time, at most (default: 100)"
+        "--users", type=_positive, default=200, metavar="N", help="at a time, at most (default: 200)"
     )
     parser.add_argument(
         "--again",
@@ -153,7 +154,7 @@ def _at_rates(
         return []
     told: list[str] = []
     with running_embedded(cores.server) as server:
-        attained = capacity(TRUTH, options.seconds, options.users, server, cores)
+        attained = capacity(TRUTH, CAPACITY_SECONDS, options.users, server, cores)
         document |= {"capacity": attained, "rates": []}
         print(
             f"capacity of the embedded target, {options.users} users at {TRUTH}: {attained:,.0f}/s\n",
@@ -173,7 +174,7 @@ def _at_rates(
             document["rates"].append({"share": share, "rate": load.rate, **kept.as_json()})
             machine.keep("accuracy", document)
             told += reached_lines(share, kept.runs)
-        again = capacity(TRUTH, options.seconds, options.users, server, cores)
+        again = capacity(TRUTH, CAPACITY_SECONDS, options.users, server, cores)
         document["capacity_at_the_end"] = again
         print(
             f"capacity at the end: {again:,.0f}/s ({again / attained:.0%} of that at the start)\n", flush=True

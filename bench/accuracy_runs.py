@@ -122,7 +122,14 @@ def run_once(tool: RateTool, load: Load, number: int, server: EmbeddedServer, co
 
 
 def capacity(path: str, seconds: int, users: int, server: EmbeddedServer, cores: Cores) -> float:
-    """Requests a second that the target answers when `users` wait for nothing but its answers. RunFailedError."""
+    """Requests a second that the target answers when `users` wait for nothing but its answers. RunFailedError.
+
+    The best of three: what else runs on the machine makes it less, and nothing makes it more.
+    """
+    return max(_attained(path, seconds, users, server, cores) for _ in range(3))
+
+
+def _attained(path: str, seconds: int, users: int, server: EmbeddedServer, cores: Cores) -> float:
     with tempfile.TemporaryDirectory(prefix="bench-run-") as name:
         order = RateOrder(server.route(path), 0.0, seconds, users, Path(name))
         command = perfcore_command(TOOLS[WIRE].find() or "", "wire", order, closed_load(order))
