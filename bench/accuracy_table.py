@@ -104,17 +104,18 @@ def _error_text(runs: Sequence[Run], percentile: str) -> str:
 
 
 def _remarks(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """What tools said beside, requests that had no stamp, and counts that differ."""
+    """A line for each tool of what it said beside, of requests that had no stamp, and of counts that differ."""
     lines = []
     for name, each in runs.items():
+        told = []
         for run in told_of(each):
-            start = f"\n{name}, round {run.round + 1}:"
-            if run.said.remark:
-                lines.append(f"{start} {run.said.remark}")
+            words = [run.said.remark] if run.said.remark else []
             if run.stamped != run.requests:
-                lines.append(
-                    f"{start} {run.requests - run.stamped:,} of {run.requests:,} have no kernel stamp"
-                )
+                words.append(f"{run.requests - run.stamped:,} of {run.requests:,} have no kernel stamp")
             if name.startswith("perfcore") and run.said.requests != run.requests:
-                lines.append(f"{start} it says {run.said.requests:,} requests, the target {run.requests:,}")
+                words.append(f"it says {run.said.requests:,} requests, the target {run.requests:,}")
+            if words:
+                told.append(f"round {run.round + 1}: {', '.join(words)}")
+        if told:
+            lines.append(f"\n{name}: {'; '.join(told)}")
     return lines
