@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from perfcore.engine.descriptors import users_that_fit
 from perfcore.engine.engine_choice import Engine, EngineWish, check_engine, choose_engine, wire_lacks
 from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s, rate_curve
 from perfcore.engine.plan_details import limit_details, load_details, request_details, request_notes
@@ -31,6 +32,9 @@ class CasePlan:
     url: str  # still with its ${…}
     engine: Engine = "transfer"
     wire_lacks: str | None = None  # why it is not the wire path, where that was not asked for
+    is_bounded_here: bool = (
+        False  # max_users is what this machine lets a worker open, since the suite does not say
+    )
 
     @property
     def load(self) -> dict[str, Any]:
@@ -115,9 +119,10 @@ class CasePlan:
                 f"users start over {format_duration(self.ramp_up_s)} "
                 f"({DEFAULT_STARTS_PER_S:,} a second); ramp_up: sets it, 0s starts all at once"
             )
-        if case.is_open and case.max_users is None:
+        if case.is_open and (case.max_users is None or self.is_bounded_here):
+            why = ", as many as may be open here," if self.is_bounded_here else ","
             notes.append(
-                f"at most {case.most_users:,} at the same time, more are dropped and counted; max_users: sets it"
+                f"at most {case.most_users:,} at the same time{why} more are dropped and counted; max_users: sets it"
             )
         return [*notes, *request_notes(case, self.url)]
 
@@ -168,18 +173,27 @@ def plan_run(suite: TestSuite, workers: int, engine: EngineWish = "auto") -> Run
     check_engine(suite, engine)
     indices = tuple(range(len(suite.tests)))
     phases = (indices,) if suite.mode == "parallel" else tuple((index,) for index in indices)
+    tests = [_within_bounds(suite.tests[at], workers, len(phase)) for phase in phases for at in phase]
     cases = [
-        _plan_case(index, suite, ranks, workers, engine)
+        _plan_case(index, suite, tests[index], ranks, workers, engine)
         for phase in phases
-        for index, ranks in zip(phase, deal([suite.tests[at] for at in phase], range(workers)), strict=True)
+        for index, ranks in zip(phase, deal([tests[at] for at in phase], range(workers)), strict=True)
     ]
     return RunPlan(workers, tuple(cases), phases, suite.name)
 
 
+def _within_bounds(case: TestCase, workers: int, tests_together: int) -> TestCase:
+    """With fewer users where an open model that does not say how many would have more than can be connected here."""
+    if not case.is_open or case.max_users is not None:
+        return case
+    fitting = users_that_fit(workers, follow_redirects=case.follow_redirects)
+    most = case.most_users if fitting is None else max(1, fitting // tests_together * workers)
+    return case if case.most_users <= most else case.model_copy(update={"max_users": most})
+
+
 def _plan_case(
-    index: int, suite: TestSuite, ranks: Sequence[int], workers: int, engine: EngineWish
+    index: int, suite: TestSuite, case: TestCase, ranks: Sequence[int], workers: int, engine: EngineWish
 ) -> CasePlan:
-    case = suite.tests[index]
     users = [0] * workers
     for rank, worker in enumerate(ranks):
         users[worker] = len(dealt(case.most_users, rank, len(ranks)))
@@ -202,6 +216,7 @@ def _plan_case(
         join_url(suite.base_url, case.endpoint),
         choose_engine(suite, case, engine),
         wire_lacks(suite, case) if engine == "auto" else None,
+        is_bounded_here=case is not suite.tests[index],
     )
 
 

@@ -5,7 +5,6 @@ fresh interpreter do so; order and outcome are what travels between the two then
 """
 
 import os
-import resource
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perfcore.engine.curl_handle import versions
+from perfcore.engine.descriptors import check_descriptors
 from perfcore.engine.embedded_target import EmbeddedTarget
 from perfcore.engine.engine_choice import EngineWish
 from perfcore.engine.plan import RunPlan, most_users_of_a_worker, plan_run
@@ -22,9 +22,7 @@ from perfcore.engine.run_validity import run_validity
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.supervisor import Supervisor
-from perfcore.engine.transfer_users import USERS_PER_SHARD
 from perfcore.engine.worker import SharedBudget, WorkerJob
-from perfcore.errors import SetupFailedError
 from perfcore.metrics.environment import EnvironmentSampler
 from perfcore.metrics.progress import RunProgress
 from perfcore.metrics.run_memory import RunMemory
@@ -32,10 +30,6 @@ from perfcore.report.unsaved_run import SamplePaths
 from perfcore.suite.effective_suite import effective_suite
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_suite import EMBEDDED, TestSuite
-
-# What a worker has open besides its users' connections: streams, epoll, budgets, its channel, what it inherited.
-_OWN_DESCRIPTORS = 32
-_DESCRIPTORS_A_SHARD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,11 @@ class SuiteRun:
     def _run(self, suite: TestSuite) -> RunOutcome:
         order = self._order
         plan = plan_run(suite, order.workers, order.engine)
-        check_descriptors(plan)
+        check_descriptors(
+            most_users_of_a_worker(plan),
+            plan.workers,
+            follow_redirects=any(item.case.follow_redirects for item in plan.cases),
+        )
         masker = Masker.for_suite(suite)
         job = self._job(suite, plan, masker)
         sampler = EnvironmentSampler(versions())
@@ -200,26 +198,8 @@ class SuiteRun:
         notes.samples_error = notes.samples_error or joined.error
         if notes.samples_error is None:
             return None
-        counted = sum(
-            test.counter("requests") + test.counter("interrupted") for test in supervisor.collector.tests
-        )
+        counted = sum(test.all_requests + test.counter("interrupted") for test in supervisor.collector.tests)
         lost = max(counted - joined.rows - left_out, 0)
         not_saved = f"samples.npy lacks {lost:,} requests: {notes.samples_error}"
         notes.incidents.append(not_saved)
         return not_saved
-
-
-def check_descriptors(plan: RunPlan) -> None:
-    """Raise SetupFailedError when a worker could not open a connection for each of its users."""
-    users = most_users_of_a_worker(plan)
-    shards = -(-users // USERS_PER_SHARD)
-    # A redirect to another origin (http to https, usually) takes a second connection.
-    connections = users * (2 if any(item.case.follow_redirects for item in plan.cases) else 1)
-    # Of the other workers it inherits channels and, with samples, files.
-    needed = connections + _DESCRIPTORS_A_SHARD * shards + 2 * plan.workers + _OWN_DESCRIPTORS
-    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit != resource.RLIM_INFINITY and needed > limit:
-        raise SetupFailedError(
-            f"a worker with {users:,} users needs {needed:,} file descriptors and the hard limit is {limit:,}: "
-            f"raise it (ulimit -n {needed}), or ask for fewer users (of a rate: max_users)"
-        )
