@@ -131,8 +131,8 @@ def test_the_figures_that_a_pipeline_looks_at_are_in_the_result(folder: Path) ->
     assert (test[failed], value > 0) == (0, True)
 
 
-def test_there_are_a_suite_and_four_parts_of_one() -> None:
-    assert len(PARTS_OF_A_TEST) == 4
+def test_there_are_a_suite_and_five_parts_of_one() -> None:
+    assert len(PARTS_OF_A_TEST) == 5
 
 
 def test_the_commands_of_the_first_five_minutes_work(folder: Path) -> None:

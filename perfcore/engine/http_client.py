@@ -160,9 +160,8 @@ class HttpClient(TransferUsers):
             if not shard.touched:
                 shard.touched = True
                 self._touched.append(shard)
-            if (
-                takes_stamps and ready & READ and fd in self._user_of
-            ):  # and not one of libcurl's own, a resolver's
+            # Not where there is an error, too: to look would take it away. Nor at libcurl's own, such as a resolver's.
+            if takes_stamps and ready == READ and fd in self._user_of:
                 self._stamps_ns[fd] = peek_stamp_on(fd)
             running = shard.act(fd, 1 if ready == READ else curl_events(ready))[1]
             if running < shard.running:

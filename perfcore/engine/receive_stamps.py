@@ -50,21 +50,26 @@ def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
 
 
 def peek_stamp(connection: socket.socket) -> int:
-    """The stamp of what waits to be read there; 0 when nothing does."""
+    """The stamp of what waits to be read there; 0 when nothing does.
+
+    Raises OSError for an error of the connection, which nobody else is told then.
+    """
     try:
         return stamp_of(connection.recvmsg(1, ANCILLARY_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)[1])
-    except OSError:
+    except BlockingIOError:
         return 0
 
 
 def peek_stamp_on(fd: int) -> int:
-    """The same by descriptor."""
-    connection = socket.socket(
-        socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd
-    )  # the family is of no matter here
-    stamp_ns = peek_stamp(connection)
-    connection.detach()
-    return stamp_ns
+    """The same by descriptor; 0 where there is an error."""
+    # The family is of no matter here.
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        return peek_stamp(connection)
+    except OSError:
+        return 0
+    finally:
+        connection.detach()
 
 
 class Stamping:

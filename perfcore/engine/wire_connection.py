@@ -10,6 +10,7 @@ import termios
 from array import array
 from collections.abc import Callable
 from fcntl import ioctl
+from functools import partial
 from typing import Any
 
 import pycurl
@@ -89,7 +90,7 @@ class Connection:
         self.error_text = ""
         self.send: Callable[[Any], int] = handle.send
         self.recv_into: Callable[[Any], int] = handle.recv_into
-        self.recv_stamped: Callable[[Any], tuple[int, int]] = self._receive_peeked
+        self.recv_stamped: Callable[[Any], tuple[int, int]] | None = None
 
     def stand(self, is_tls: bool) -> None:
         """libcurl has made it."""
@@ -110,21 +111,12 @@ class Connection:
         ask_for_stamps(self._socket)
         if is_tls:
             self._receive, self.recv_into = self.recv_into, self._receive_all
+            self.recv_stamped = partial(_receive_peeked, self._socket, self.recv_into)
         else:
             # libcurl's own send and recv cost twice as much, and do nothing else where there is no TLS.
             self.send = self._socket.send
             self.recv_into = self._socket.recv_into
-            self.recv_stamped = self._receive_stamped
-
-    def _receive_stamped(self, buffer: memoryview) -> tuple[int, int]:
-        assert self._socket is not None
-        size, ancillary, _, _ = self._socket.recvmsg_into((buffer,), ANCILLARY_BYTES)
-        return size, stamp_of(ancillary)
-
-    def _receive_peeked(self, buffer: memoryview) -> tuple[int, int]:
-        """Over TLS: of the first bytes that wait, before OpenSSL takes them."""
-        stamp_ns = 0 if self._socket is None else peek_stamp(self._socket)
-        return self.recv_into(buffer), stamp_ns
+            self.recv_stamped = partial(_receive_stamped, self._socket)
 
     def _receive_all(self, buffer: memoryview) -> int:
         """Over TLS: what OpenSSL has taken from the socket wakes nobody, so everything is read that there is, or fits.
@@ -165,6 +157,8 @@ class Connection:
         if self._socket is not None:
             self._socket.detach()
             self._socket = None
+        # In a circle nobody would find it: workers do not look for garbage.
+        self.recv_into, self.recv_stamped = self.handle.recv_into, None
 
     def has_input(self) -> bool:
         """Whether a connection on which nothing is asked has something to say, its end included.
@@ -190,6 +184,19 @@ class Connection:
     @property
     def stands(self) -> bool:
         return self.fd >= 0
+
+
+def _receive_stamped(connection: socket.socket, buffer: memoryview) -> tuple[int, int]:
+    size, ancillary, _, _ = connection.recvmsg_into((buffer,), ANCILLARY_BYTES)
+    return size, stamp_of(ancillary)
+
+
+def _receive_peeked(
+    connection: socket.socket, receive: Callable[[memoryview], int], buffer: memoryview
+) -> tuple[int, int]:
+    """Over TLS: of the first bytes that wait, before OpenSSL takes them."""
+    stamp_ns = peek_stamp(connection)
+    return receive(buffer), stamp_ns
 
 
 class Connector:

@@ -104,6 +104,7 @@ def test_strict_makes_an_invalid_result_a_failure_in_its_place_among_the_others(
         collector.tests,
         notes,
         strict=strict,
+        run_id=uuid.uuid4(),
         seed=1,
         command_line=[],
         environment={},

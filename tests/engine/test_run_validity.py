@@ -8,6 +8,8 @@ from perfcore.engine.run_document import Instant, RunNotes, TestNotes
 from perfcore.engine.run_validity import any_is_here, run_validity
 from perfcore.metrics.host_signals import HostSignals, WorkerHostSignals
 from perfcore.metrics.metrics_collector import MetricsCollector
+from perfcore.metrics.run_memory import RunMemory
+from perfcore.metrics.worker_spread import WorkerSpread
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
 
@@ -28,6 +30,8 @@ def judged(keys, *, dropped=0, requests=100, addresses=ELSEWHERE, host=None, beg
         collector.tests,
         RunNotes(Instant(0, 0), tests=tests, **notes),
         host or HostSignals(),
+        RunMemory(max(1, len(host.workers) if host else 1), 1),
+        WorkerSpread(),
     )
 
 
@@ -52,7 +56,10 @@ def test_a_run_that_was_cut_short_is_not_judged_by_what_was_planned_for_later(ca
 
 def test_a_closed_test_has_none_of_these() -> None:
     document = judged({"parallel_users": 2, "iterations": 50})
-    assert {signal["name"] for signal in document["signals"]} == {"target_on_this_machine"}
+    assert {signal["name"] for signal in document["signals"]} == {
+        "stall_share_percent",
+        "target_on_this_machine",
+    }
 
 
 def test_a_test_that_never_began_is_not_judged() -> None:

@@ -31,7 +31,7 @@ from perfcore.suite.test_case import TestCase
 NOT_OF_A_REQUEST = frozenset(
     {
         "name", "description", "tags", "parallel_users", "iterations", "total_iterations", "duration", "ramp_up",
-        "think_time", "pacing", "graceful_stop", "rate", "arrival", "max_users", "stages",
+        "think_time", "pacing", "graceful_stop", "rate", "arrival", "max_users", "stages", "warmup", "until",
     }
 )  # fmt: skip
 

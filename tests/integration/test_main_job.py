@@ -145,7 +145,7 @@ def test_response_time_is_lag_plus_service_in_every_sample(tmp_path, target, eng
 
 def test_samples_stop_at_their_limit_and_the_result_says_so(tmp_path, target):
     suite = one_test(target.url, endpoint="/health", parallel_users=2, iterations=100)
-    done = run(tmp_path, suite, "--samples", "--samples-limit", "8800")
+    done = run(tmp_path, suite, "--samples", "--samples-limit", str(100 * ROW_BYTES))
     assert len(done.samples()) == 100
     assert done.test("test")["total_requests"] == 200
     assert any("--samples-limit" in incident for incident in done.document["incidents"])

@@ -47,7 +47,7 @@ def test_a_key_of_another_tool_is_answered_with_the_one_that_does_it(key: str, a
             "unknown key 'users'; did you mean 'parallel_users'?; keys of a test stand there, or under def",
         ),
         ("rate", "'rate' is a key of a test; write it there, or under defaults: for every"),
-        ("warmup", "'warmup' is not supported yet; put a short test"),
+        ("warmup", "'warmup' is a key of a test; write it there, or under defaults: for every"),
         (
             "parallel_users",
             "'parallel_users' is a key of a test; write it there, or under defaults: for every",

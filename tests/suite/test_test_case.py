@@ -137,10 +137,7 @@ def test_scalars_become_the_text_that_yaml_has_for_them():
         ),
         ({"iteratons": 3}, "iteratons: unknown key 'iteratons'; did you mean 'iterations'?"),
         ({"steps": []}, "steps: 'steps' is not supported yet; write each request as a test of its own"),
-        (
-            {"warmup": "5s"},
-            "warmup: 'warmup' is not supported yet; put a short test of the same request before",
-        ),
+        ({"warmup": "fast"}, "warmup: 'fast' is no warm-up; write auto, or a duration such as 5s"),
         (
             {"trace": "b3"},
             "trace: 'b3' is not w3c, which sends a traceparent header; leave trace out to send none",
