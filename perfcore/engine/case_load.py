@@ -89,14 +89,14 @@ class CaseLoad:
         self.is_right = quick_judge(expectation)
 
     def plain_cycle(self, recorder: SampleWriter) -> Cycle | None:
-        """What a transport may do of itself, if nothing happens between two requests of a user but their judgement."""
-        if not self.immediate or self.retries:
+        """What a transport may do of itself: read plain answers; go on where nothing happens between two requests."""
+        if self.retries:
             return None
         return Cycle(
             recorder,
             source=self.source,
             accepted=self.accepted,
-            iterations=self.iterations,
+            iterations=self.iterations if self.immediate else 0,
             budget=self.budget,
             end_ns=self.end_ns,
             judge=self.is_right if self.judges_more else None,

@@ -23,7 +23,8 @@ class Cycle:
     status is looked at, and `take` (of `total_iterations`) gives one more where there is such a budget, the transport
     may record the request into `recorder` and send the next. Otherwise, and for everything that is not a success, the
     exchange is handed back as ever, with its iteration, due and issued instants brought up to date. `iterations` bounds
-    each user. `recognised` counts the answers that needed no parser.
+    each user; with 0 every answer is handed back, and only read in the short way. `recognised` counts the answers that
+    needed no parser.
     """
 
     __slots__ = (

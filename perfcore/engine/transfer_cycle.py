@@ -21,7 +21,13 @@ _TOTAL_US = pycurl.TOTAL_TIME_T
 def cycle_for(exchange: Exchange, request: Request, user: User) -> Cycle | None:
     """The cycle in which this user sends this request, where nothing has to be done before it is sent again."""
     cycle: Cycle | None = exchange.load.cycle if exchange.load is not None else None
-    if cycle is None or cycle.judge is not None or user.takes_more or not request.settings.keepalive:
+    if (
+        cycle is None
+        or not cycle.iterations
+        or cycle.judge is not None
+        or user.takes_more
+        or not request.settings.keepalive
+    ):
         return None
     source = cycle.source
     if isinstance(source, Scenario) and source.trace_ids is not None and source.base is not None:

@@ -9,6 +9,8 @@ from integration.engine_facts import assert_says_who_carried_it
 from integration.runs import ROOT, assert_numbers_add_up, both_engines, one_test, run, suite_of, write_suite
 from target_process import running_target
 
+from perfcore.metrics.samples import ROW_BYTES
+
 SEED = """
 test_suite:
   name: "API Performance Test Suite"
