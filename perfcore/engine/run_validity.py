@@ -6,6 +6,7 @@ from contextlib import closing
 from ipaddress import ip_address
 from typing import Any
 
+from perfcore.engine.name_addresses import names_of_several
 from perfcore.engine.plan import CasePlan
 from perfcore.engine.run_document import RunNotes, TestNotes
 from perfcore.metrics.environment import usable_cores
@@ -23,6 +24,7 @@ from perfcore.metrics.run_memory import (
 from perfcore.metrics.statistics import quantile_fraction
 from perfcore.metrics.validity import RunSignals, TestSignals, WorkerSignals, judge
 from perfcore.metrics.worker_spread import WorkerSpread
+from perfcore.suite.secrets import Masker
 from perfcore.suite.test_suite import TestSuite
 
 
@@ -34,6 +36,7 @@ def run_validity(
     host: HostSignals,
     memory: RunMemory,
     spread: WorkerSpread,
+    masker: Masker,
 ) -> dict[str, Any]:
     """The `validity` object of the result, after the run."""
     began = [at for at in range(len(plans)) if notes.tests[at].began]
@@ -53,6 +56,10 @@ def run_validity(
         supervisor_cpu_percent=host.supervisor_cpu_percent,
         ephemeral_ports_percent=host.ephemeral_ports_percent,
         target_is_here=any(plans[at].case.unix_socket for at in began) or any_is_here(addresses),
+        names_of_several=tuple(
+            masker.text(name)
+            for name in names_of_several((plans[at], notes.tests[at].addresses) for at in began)
+        ),
         usable_cores=usable_cores(),
     )
     is_cut_short = notes.interrupted_by is not None or notes.aborted_by is not None

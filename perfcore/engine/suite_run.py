@@ -142,11 +142,16 @@ class SuiteRun:
                 job.rate_limit.close()
         not_saved = self._finish_samples(supervisor)
         notes = supervisor.notes
-        if notes.validity is None:
-            host = sampler.host_signals()
-            notes.validity = run_validity(
-                suite, plan.cases, supervisor.collector.tests, notes, host, job.memory, supervisor.spread
-            )
+        notes.validity = run_validity(
+            suite,
+            plan.cases,
+            supervisor.collector.tests,
+            notes,
+            sampler.host_signals(),
+            job.memory,
+            supervisor.spread,
+            masker,
+        )
         document = run_document(
             suite,
             plan.cases,

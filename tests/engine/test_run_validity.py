@@ -10,6 +10,7 @@ from perfcore.metrics.host_signals import HostSignals, WorkerHostSignals
 from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.run_memory import RunMemory
 from perfcore.metrics.worker_spread import WorkerSpread
+from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
 
@@ -32,6 +33,7 @@ def judged(keys, *, dropped=0, requests=100, addresses=ELSEWHERE, host=None, beg
         host or HostSignals(),
         RunMemory(max(1, len(host.workers) if host else 1), 1),
         WorkerSpread(),
+        Masker.for_suite(suite),
     )
 
 
