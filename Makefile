@@ -47,7 +47,7 @@ man: perfcore.1 ## build the manual page perfcore.1
 perfcore.1: $(INSTALLED) perfcore/cli/parser.py perfcore/target/command.py perfcore/_version.py
 	$(BIN)/python setup.py --quiet build_manpages
 
-bench: $(INSTALLED) ## measure speed and size beside other tools, an hour; ARGS=--quick tries it
+bench: $(INSTALLED) ## measure speed and size beside other tools, 90 minutes; ARGS=--quick tries it
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m bench $(ARGS)
 
