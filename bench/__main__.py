@@ -21,7 +21,9 @@ BENCHES = (
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="minutes in place of an hour and a half: to try it")
+    parser.add_argument(
+        "--quick", action="store_true", help="minutes in place of an hour and a half: to try it"
+    )
     options = parser.parse_args(arguments)
     more = ["--quick"] if options.quick else []
     worst = 0

@@ -144,6 +144,8 @@ def test_a_figure_to_reach_is_told_for_perfcore_where_the_server_has_time_to_spa
         f"- at 50%: error p50 < 150 µs: NOT reached: {TRANSFER}: -200 µs",
     ]
     assert reached_lines(0.9, {WIRE: [good]}) == []
+    (line,) = reached_lines(0.1, {WIRE: [run(Said(2.1, None, None, 1), others_cpu_s=9.0)]})
+    assert line.endswith("+100 µs; other processes used its core, so measure again")
 
 
 def test_counts_that_differ_and_requests_without_a_stamp_are_told() -> None:
