@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from perfcore.metrics.steadiness import DRIFT_TOLD
 from perfcore.metrics.test_result import SuiteResult
 from perfcore.report.printable import printable
 from perfcore.report.sheet import Sheet
 from perfcore.units import format_duration
 
 _MOST_LINES = 8
-_TOLD_PERCENT = 5  # as in metrics/steadiness
 
 
 def measured_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
@@ -35,7 +35,7 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
                 ("p50", steadiness.get("p50_change_percent")),
                 ("throughput", steadiness.get("rate_change_percent")),
             )
-            if change is not None and abs(change) > _TOLD_PERCENT
+            if change is not None and abs(change) > DRIFT_TOLD * 100
         )
         yield f"not stationary: {changes} in the measured time, and the figures are of all of it"
 
