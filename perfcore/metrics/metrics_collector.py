@@ -144,7 +144,7 @@ class TestFigures:
 
     @property
     def last_done_ns(self) -> int | None:
-        """When the last request ended; None before any did."""
+        """When the last request ended; None before any did in the measured time."""
         return int(self._instants[_LAST_DONE_NS]) or None
 
     @property
@@ -303,13 +303,19 @@ class TestFigures:
         self.starts.merge(other.starts)
 
     def take_over(
-        self, whole: "TestFigures", warmup: "TestFigures", *, completed: int, succeeded: int
+        self, whole: "TestFigures", warmup: "TestFigures", *, completed: int, succeeded: int, carried_ns: int
     ) -> None:
-        """Become what is measured of a whole test, whose warm-up is this; so many ended within the measured time."""
+        """Become what is measured of a whole test, whose warm-up is this; so many ended within the measured time.
+
+        `carried_ns`: how long requests of the warm-up were under way in the measured time.
+        """
         for name in ("completed_in_plan", "succeeded_in_plan"):
             self._count(name, -self.counter(name))
         self._count("completed_in_plan", completed)
         self._count("succeeded_in_plan", succeeded)
+        self._count("busy_ns", carried_ns)
+        last_done_ns = int(whole._instants[_LAST_DONE_NS])
+        self._instants[_LAST_DONE_NS] = last_done_ns if last_done_ns > self.measured_from_ns else 0
         self._count("warmup_requests", warmup.counter("requests"))
         self._count("warmup_failed", warmup.counter("failed_requests"))
         self._count("warmup_attempts", warmup.counter("attempts"))

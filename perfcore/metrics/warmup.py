@@ -27,6 +27,8 @@ class WarmupSegments:
         self._figures = [self._segment() for _ in range(MOST)]
         # Completions within the planned time, by when they were: all, and successes.
         self._ended = np.zeros((MOST, 2), np.int64)
+        # How long requests that were due before a segment were under way in it and after it.
+        self._carried_ns = np.zeros(MOST, np.int64)
         # Arrivals of an open model by the end of each: all, and dropped.
         self._arrivals = np.zeros((MOST, 2), np.int64)
 
@@ -38,6 +40,8 @@ class WarmupSegments:
     def fold(self, rows: Rows) -> None:
         """Count rows of this test, which its figures count as well."""
         ended = rows[rows["flags"] & INTERRUPTED == 0]
+        if ended.size:
+            self._carry(ended)
         if self._planned_end_ns is not None:
             ended = ended[ended["done_ns"] <= self._planned_end_ns]
         if ended.size:
@@ -47,6 +51,19 @@ class WarmupSegments:
         due = self._segments_of(rows["due_ns"])
         for at in np.unique(due):
             self._figures[at].fold(rows[due == at])
+
+    def _carry(self, ended: Rows) -> None:
+        done = self._segments_of(ended["done_ns"])
+        due = self._segments_of(ended["due_ns"])
+        passes_on = done > due
+        if not passes_on.any():
+            return
+        late, done, due = ended[passes_on], done[passes_on], due[passes_on]
+        service_ns = late["done_ns"] - late["issued_ns"]
+        for at in range(int(due.min()) + 1, int(done.max()) + 1):
+            is_carried = (due < at) & (at <= done)
+            since_ns = late["done_ns"] - (self._start_ns + at * self._length_ns)
+            self._carried_ns[at] += np.minimum(service_ns, since_ns)[is_carried].sum()
 
     def note_arrivals(self, now_ns: int, arrivals: int, dropped: int) -> None:
         """How many there have been by now."""
@@ -67,6 +84,8 @@ class WarmupSegments:
         self._figures = self._figures[::2] + [self._segment() for _ in range(half)]
         self._ended[:half] = self._ended[::2] + self._ended[1::2]
         self._ended[half:] = 0
+        self._carried_ns[:half] = self._carried_ns[::2]
+        self._carried_ns[half:] = 0
         self._arrivals[:half] = self._arrivals[1::2]
         self._arrivals[half:] = self._arrivals[half - 1]
         self._length_ns *= 2
@@ -91,6 +110,12 @@ class WarmupSegments:
             warmup.merge(segment)
         completed, succeeded = self._ended[first:].sum(axis=0)
         figures.begin(self._start_ns, whole.planned_end_ns, from_ns - self._start_ns)
-        figures.take_over(whole, warmup, completed=int(completed), succeeded=int(succeeded))
+        figures.take_over(
+            whole,
+            warmup,
+            completed=int(completed),
+            succeeded=int(succeeded),
+            carried_ns=int(self._carried_ns[first : first + 1].sum()),
+        )
         arrivals, dropped = self._arrivals[first - 1] if first else (0, 0)
         return figures, int(arrivals), int(dropped)
