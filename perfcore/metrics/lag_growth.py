@@ -18,6 +18,8 @@ class LagGrowth:
         """To be called once a second."""
         for worker, before_ns in enumerate(self._behind_ns):
             behind_ns = memory.worker_word(worker, BEHIND_NS)
+            if behind_ns == before_ns:
+                continue  # its second is not over: it measures them a little longer than this is called
             grows = behind_ns > before_ns and behind_ns > _TOLD_NS
             self._growing_s[worker] = self._growing_s[worker] + 1 if grows else 0
             self._behind_ns[worker] = behind_ns

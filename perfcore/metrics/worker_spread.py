@@ -4,24 +4,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfcore.metrics.histogram import BUCKETS, bucket_bounds_s, bucket_index
-from perfcore.metrics.samples import Rows
+from perfcore.metrics.outcomes import NONE
+from perfcore.metrics.samples import INTERRUPTED, Rows
 from perfcore.metrics.timeline import COARSE_BUCKETS, COARSE_SHIFT
 
-# Of a large block so many rows are looked at: each 16th of a full one.
+# Of a large block so many rows are looked at, a sixteenth of a full one: at random, as tests and users take turns.
 _LOOKED_AT = 256
 # A p99 of fewer has no ten samples beyond it.
 _FEWEST = 1000
 
 
 class WorkerSpread:
-    """Response times by worker and test, in buckets 3.1 % wide."""
+    """Response times of successful requests by worker and test, in buckets 3.1 % wide."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self._random = np.random.default_rng(1)
 
     def fold(self, worker: int, rows: Rows) -> None:
         """Count a part of a worker's rows."""
-        some = rows[:: max(1, rows.size // _LOOKED_AT)]
+        some = rows
+        if rows.size > _LOOKED_AT:
+            some = rows[self._random.integers(0, rows.size, _LOOKED_AT)]
+        some = some[(some["error"] == NONE) & (some["flags"] & INTERRUPTED == 0)]
         for case in np.unique(some["case"]):
             own = some[some["case"] == case]
             index = bucket_index(own["done_ns"] - own["due_ns"])
