@@ -115,6 +115,27 @@ def test_equal_durations_have_an_interval_of_their_own_bucket():
     assert known.low_ns == known.high_ns == pytest.approx(2e6)
 
 
+def test_a_higher_level_has_a_longer_interval_by_students_factor():
+    (response_ns,), (at_ns,) = queues(0.5, 20_000, 1)
+    low, high = (confidence(*recorded(response_ns, at_ns), P50, level=level) for level in (0.95, 0.999))
+    assert (low.effective, low.quality) == (high.effective, high.quality)
+    # Exponential response times: near the median as many ranks are as long everywhere.
+    factor = (high.high_ns - high.low_ns) / (low.high_ns - low.low_ns)
+    assert factor == pytest.approx(3.6594 / 2.0452, rel=0.05)
+
+
+def test_what_ended_before_the_measured_time_does_not_vary_it():
+    """Ten seconds of a slow start would make any interval long; the samples are of those after it."""
+    (response_ns,), (at_ns,) = queues(0.5, 15_000, 1)
+    distribution, alone = recorded(response_ns, at_ns)
+    at_ns = at_ns + 10_000_000_000
+    slow_ns = np.full(500, 50 * SERVICE_NS)
+    both = recorded(np.concatenate([slow_ns, response_ns]), np.concatenate([np.arange(500) * 2e7, at_ns]))[1]
+    expected = confidence(distribution, alone, P90)
+    assert confidence(distribution, both, P90, 10_000_000_000) == expected
+    assert confidence(distribution, both, P90).effective < expected.effective / 3
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 1)), min_size=5, max_size=MOST_PARTS),
 )

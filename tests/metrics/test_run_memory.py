@@ -6,11 +6,19 @@ import time
 import numpy as np
 
 from perfcore.metrics.run_memory import (
+    ARRIVALS,
+    BEHIND_NS,
+    BUSY_NS,
+    DROPPED,
     FOLDED_BLOCKS,
     IN_FLIGHT,
+    LONGEST_GC_NS,
+    LONGEST_PASS_NS,
     MAX_IN_FLIGHT,
     MAX_USERS,
     USERS,
+    WALL_NS,
+    WORST_BUSY_PPM,
     RunMemory,
 )
 from perfcore.metrics.samples import SampleReader, SampleWriter
@@ -87,3 +95,33 @@ def test_the_largest_gauge_is_that_of_one_worker():
     for worker, value in enumerate((4, 9, 2)):
         memory.set_gauge(worker, 0, MAX_IN_FLIGHT, value)
     assert memory.largest_gauge(0, MAX_IN_FLIGHT) == 9
+
+
+def test_the_end_of_a_test_is_its_own():
+    memory = RunMemory(workers=2, tests=3)
+    assert [memory.test_end_ns(test) for test in range(3)] == [None] * 3
+    memory.end_test(1, 123_456_789_012_345)
+    assert [memory.test_end_ns(test) for test in range(3)] == [None, 123_456_789_012_345, None]
+    assert not memory.stop_requested
+    assert memory.rate_words[0] == 0
+    assert all(memory.worker_word(worker, which) == 0 for worker in range(2) for which in range(8))
+
+
+def test_words_of_a_worker_and_the_ends_of_tests_do_not_overlap():
+    memory = RunMemory(workers=2, tests=3)
+    words = (FOLDED_BLOCKS, BUSY_NS, WALL_NS, WORST_BUSY_PPM, LONGEST_PASS_NS, LONGEST_GC_NS, BEHIND_NS)
+    for test in range(3):
+        memory.end_test(test, 7000 + test)
+    for worker in range(2):
+        for which in words:
+            memory.set_worker_word(worker, which, 100 * worker + which + 1)
+        for test in range(3):
+            for which in (USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, ARRIVALS, DROPPED):
+                memory.set_gauge(worker, test, which, 1000 * worker + 10 * test + which)
+    assert [memory.test_end_ns(test) for test in range(3)] == [7000, 7001, 7002]
+    for worker in range(2):
+        assert [memory.worker_word(worker, which) for which in words] == [
+            100 * worker + which + 1 for which in words
+        ]
+        for test in range(3):
+            assert memory.gauge(worker, test, DROPPED) == 1000 * worker + 10 * test + DROPPED

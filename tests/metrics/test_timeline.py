@@ -214,3 +214,43 @@ def test_a_slice_in_which_requests_ended_had_users():
     timeline.note_users(150_000_000, 3)
     timeline.fill_users(9)
     assert timeline.column("users") == [3, 3, 0, 0, 3]
+
+
+# -- whole seconds ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 2000),
+    st.sampled_from([SECOND // 2, 5 * SECOND, 40 * SECOND, 60 * SECOND, 300 * SECOND, 7200 * SECOND]),
+    st.floats(0, 1.2),
+)
+def test_seconds_are_those_of_plain_counting(seed, count, span_ns, share):
+    instants, durations, failed = random_events(seed, count, span_ns)
+    timeline = feed(Timeline(), instants, durations, failed)
+    slice_ns = expected_slice_ns(int(instants.max()))
+    # As near to a second as slices of a tenth, two tenths … come; then one slice each.
+    length_ns = max(1, round(SECOND / slice_ns)) * slice_ns
+    seconds = timeline.seconds(int(share * span_ns))
+    assert seconds.length_s == length_ns / SECOND
+    whole = min(int(share * span_ns) // length_ns, SLICES * slice_ns // length_ns)
+    counts = Counter((instants // length_ns).tolist())
+    assert seconds.requests.tolist() == [counts[at] for at in range(whole)]
+    for percent, found in ((50, seconds.p50_ms), (99, seconds.p99_ms)):
+        assert len(found) == whole
+        for at in range(whole):
+            ordered = np.sort(durations[instants // length_ns == at])
+            if not ordered.size:
+                assert np.isnan(found[at])
+                continue
+            true = ordered[-(-percent * ordered.size // 100) - 1] / 1e6
+            assert abs(found[at] - true) <= (COARSE_WIDTH / 2 + 1e-3) * true
+
+
+def test_a_second_that_is_not_over_is_none():
+    timeline = feed(Timeline(), [0, 1_500_000_000, 2_500_000_000])
+    assert timeline.seconds(999_999_999).requests.tolist() == []
+    assert timeline.seconds(2_999_999_999).requests.tolist() == [1, 1]
+    assert timeline.seconds(5 * SECOND).requests.tolist() == [1, 1, 1, 0, 0]
+    assert Timeline().seconds(0).requests.size == 0
