@@ -5,6 +5,7 @@ At the end the parts become one `samples.npy`, a structured array that numpy map
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -24,12 +25,15 @@ class SampleKeeping:
     def close(self) -> None:
         self.supervisor_file.close()
 
-    def finish(self) -> JoinedSamples:
-        """Join the parts into the whole, empty when nothing could be; what the disk refused is told, not raised."""
+    def finish(self, measured_from_ns: Sequence[int]) -> JoinedSamples:
+        """Join the parts into the whole, empty when nothing could be; what the disk refused is told, not raised.
+
+        `measured_from_ns`: when each test's warm-up was over, by which its rows are flagged.
+        """
         self.close()
         parts = (self._paths.supervisor, *self._paths.workers)
         try:
-            joined = join_sample_files(parts, self._paths.whole, self.limit_bytes)
+            joined = join_sample_files(parts, self._paths.whole, self.limit_bytes, measured_from_ns)
         except OSError as error:
             joined = JoinedSamples(0, 0, error.strerror or str(error))
         if joined.error is not None and not joined.rows:

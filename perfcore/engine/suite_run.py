@@ -196,14 +196,15 @@ class SuiteRun:
         if self._samples is None:
             return None
         notes: RunNotes = supervisor.notes
-        joined = self._samples.finish()
+        tests = supervisor.collector.tests
+        joined = self._samples.finish([test.measured_from_ns for test in tests])
         left_out = joined.left_out_rows + sum(notes.samples_left_out.values())
         if left_out:
             notes.incidents.append(f"samples.npy lacks {left_out:,} requests: --samples-limit was reached")
         notes.samples_error = notes.samples_error or joined.error
         if notes.samples_error is None:
             return None
-        counted = sum(test.all_requests + test.counter("interrupted") for test in supervisor.collector.tests)
+        counted = sum(test.all_requests + test.counter("interrupted") for test in tests)
         lost = max(counted - joined.rows - left_out, 0)
         not_saved = f"samples.npy lacks {lost:,} requests: {notes.samples_error}"
         notes.incidents.append(not_saved)

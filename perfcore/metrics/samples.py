@@ -16,7 +16,7 @@ import io
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +36,7 @@ CONNECTED = 1  # the request had to open a connection
 RESENT = 2  # libcurl sent it again, because the kept-alive connection was dead
 INTERRUPTED = 4  # cut at the end of the run; in no total
 RETRIED = 8  # tried again by us, after a backoff
+WARMUP = 16  # due before its test was measured; known at the end, so it is set in samples.npy alone
 
 DELAY_DISCARDED = 0xFFFF_FFFF  # in the place of a delay that cannot be: the clock was set meanwhile
 
@@ -353,8 +354,12 @@ class JoinedSamples:
     error: str | None = None
 
 
-def join_sample_files(paths: Iterable[str], destination: str, limit_bytes: int) -> JoinedSamples:
+def join_sample_files(
+    paths: Iterable[str], destination: str, limit_bytes: int, measured_from_ns: Sequence[int] = ()
+) -> JoinedSamples:
     """Write one `.npy` file of dtype SAMPLE, in the order of the files.
+
+    `measured_from_ns`: for each case the instant from which on it counts; rows due before it become WARMUP.
 
     Copied piece by piece, so that gigabytes of samples are never in memory at once, and by plain writes: a full
     disk under a mapping is a signal that kills. What could be written of it is a whole file then, and `error`
@@ -363,13 +368,14 @@ def join_sample_files(paths: Iterable[str], destination: str, limit_bytes: int) 
     lengths = {path: os.path.getsize(path) // ROW_BYTES for path in paths}
     total = sum(lengths.values())
     kept = min(total, limit_bytes // ROW_BYTES)
+    from_ns = np.array(measured_from_ns, np.int64)
     written, error = 0, None
     try:
         with io.FileIO(destination, "wb") as file:
             _write_all(file, _npy_header(kept))
             try:
                 for piece in _pieces(lengths, kept):
-                    _write_all(file, piece)
+                    _write_all(file, _with_warmup(piece, from_ns))
                     written += len(piece) // ROW_BYTES
             except OSError as failure:
                 error = _reason(failure)
@@ -394,6 +400,15 @@ def _pieces(lengths: Mapping[str, int], rows: int) -> Iterator[bytes]:
                 piece = part.read(min(left, BLOCK_ROWS) * ROW_BYTES)
                 yield piece
                 left -= len(piece) // ROW_BYTES
+
+
+def _with_warmup(piece: bytes, from_ns: NDArray[np.int64]) -> bytes:
+    """The rows with the flag on those that were due before their case's instant."""
+    if not from_ns.size:
+        return piece
+    rows = np.frombuffer(bytearray(piece), SAMPLE)
+    rows["flags"] |= np.where(rows["due_ns"] < from_ns[rows["case"]], WARMUP, 0).astype(np.uint8)
+    return rows.tobytes()
 
 
 def _npy_header(rows: int) -> bytes:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from perfcore.metrics import samples
 from perfcore.metrics.samples import (
     BLOCK_ROWS,
+    CONNECTED,
     ROW_BYTES,
     SAMPLE,
+    WARMUP,
     SampleFile,
     SampleReader,
     SampleRing,
@@ -277,6 +279,21 @@ def test_sample_files_join_to_one_array_in_order(tmp_path):
     joined = np.load(destination, mmap_mode="r")
     assert joined.dtype == SAMPLE
     assert np.array_equal(joined, np.concatenate(parts))
+
+
+def test_rows_due_before_their_test_was_measured_are_flagged_and_nothing_else_changes(tmp_path):
+    # More rows than one piece; the second test has no warm-up, and the third never began.
+    rows = rows_of(6000, flags=CONNECTED)
+    rows["case"] = np.arange(6000) % 2
+    (tmp_path / "a").write_bytes(rows.tobytes())
+    from_ns = int(rows["due_ns"][5000])
+    destination = tmp_path / "samples.npy"
+    measured_from_ns = [from_ns, int(rows["due_ns"][0]), 0]
+    joined = join_sample_files([str(tmp_path / "a")], str(destination), 10**9, measured_from_ns)
+    assert joined.rows == 6000
+    expected = rows.copy()
+    expected["flags"][0:5000:2] = CONNECTED | WARMUP
+    assert np.array_equal(np.load(destination), expected)
 
 
 def test_rows_beyond_the_limit_are_counted_and_left_out(tmp_path):
