@@ -11,6 +11,7 @@ from perfcore.metrics.confidence import confidence
 from perfcore.metrics.measured_document import UntilFacts
 from perfcore.metrics.metrics_collector import MetricsCollector, TestFigures
 from perfcore.metrics.precision import Precision, look_times_s, precision_level
+from perfcore.metrics.progress import UntilProgress
 from perfcore.metrics.run_memory import ARRIVALS, DROPPED, RunMemory
 from perfcore.metrics.samples import Rows
 from perfcore.metrics.statistics import quantile_fraction
@@ -121,6 +122,17 @@ class Measuring:
         looks = len(state.looks_s)
         level = precision_level(looks)
         return UntilFacts(until.metric, until.precision, level, looks, state.reached_after_s)
+
+    def until_progress(self, index: int, now_ns: int) -> UntilProgress | None:
+        """How near it is now, by the last look; None for a test without `until`, or before it begins."""
+        until, state = self._plan.cases[index].case.until, self.until.get(index)
+        if until is None or state is None:
+            return None
+        left_s = state.left_s
+        if left_s is not None and state.done_looks:
+            elapsed_s = (now_ns - self._collector.tests[index].measured_from_ns) / 1e9
+            left_s = max(0.0, left_s - (elapsed_s - state.looks_s[state.done_looks - 1]))
+        return UntilProgress(until.metric, until.precision, state.precision, left_s)
 
     def settle(self, index: int) -> tuple[int, int]:
         """The test is over: its figures become those that count. Returns arrivals and dropped ones before them."""

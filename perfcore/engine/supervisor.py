@@ -412,6 +412,7 @@ class Supervisor:
 
     def _progress_of(self, index: int, now_ns: int) -> TestProgress:
         plan, test, state = self._plan.cases[index], self.collector.tests[index], self._states[index]
+        until = self.measuring.until_progress(index, now_ns)
         if state == "done":
             now_ns = test.last_done_ns or test.start_ns
         since_start_ns = max(0, now_ns - test.start_ns) if test.start_ns else 0
@@ -430,4 +431,5 @@ class Supervisor:
             p50_ms=recent.p50_ms,
             p99_ms=recent.p99_ms,
             users=self._job.memory.total_gauge(index, USERS),
+            until=until,
         )

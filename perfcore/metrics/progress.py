@@ -7,6 +7,16 @@ TestState = Literal["waiting", "running", "draining", "done"]
 
 
 @dataclass(frozen=True, slots=True)
+class UntilProgress:
+    """How well the percentile is known at which a test stops; shares of its value."""
+
+    percentile: float
+    wanted: float
+    precision: float | None = None  # None until it could be said
+    left_s: float | None = None  # by what is known now; None until it could be said
+
+
+@dataclass(frozen=True, slots=True)
 class TestProgress:
     """One test now. Exactly one of `planned_requests` and `planned_s` may be None: what the bar measures against."""
 
@@ -24,6 +34,7 @@ class TestProgress:
     p50_ms: float | None  # response time over the last seconds
     p99_ms: float | None
     users: int  # virtual users that have started and not ended
+    until: UntilProgress | None = None
 
     @property
     def share_done(self) -> float:

@@ -5,7 +5,7 @@ process that is killed leaves a terminal that works.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from perfcore.metrics.progress import RunProgress, TestProgress
 from perfcore.report.latency_bars import bar
+from perfcore.report.precision_text import until_text
 from perfcore.report.printable import printable
 from perfcore.units import format_duration, format_ms
 
@@ -101,7 +102,8 @@ class LiveTable:
 def progress_table(progress: RunProgress, width: int, height: int) -> Group:
     """The rows that fit: running tests first; what does not fit is counted in a last line."""
     tests = list(progress.tests)
-    room = max(height - 5, 1)  # titles, the last line, a message above, and what closing scrolls
+    lines = _until_lines(tests, height)
+    room = max(height - 5 - len(lines), 1)  # titles, the last line, a message above, and what closing scrolls
     if len(tests) > room:
         tests.sort(key=lambda test: _ORDER[test.state])
     tests, rest = tests[:room], tests[room:]
@@ -118,10 +120,20 @@ def progress_table(progress: RunProgress, width: int, height: int) -> Group:
     for row in rows:
         row[0].truncate(max(width - others, _SHORTEST_NAME), overflow="ellipsis")
         table.add_row(*row)
-    if not rest:
-        return Group(table)
-    done = sum(test.state == "done" for test in rest)
-    return Group(table, Text(f"and {len(rest)} more, {done} done", style="dim", no_wrap=True))
+    if rest:
+        done = sum(test.state == "done" for test in rest)
+        lines.append(Text(f"and {len(rest)} more, {done} done", style="dim", no_wrap=True))
+    return Group(table, *lines)
+
+
+def _until_lines(tests: Iterable[TestProgress], height: int) -> list[Text]:
+    """Below the rows, of running tests that stop by precision: a column of it would be empty for most suites."""
+    told = [(test.key, text) for test in tests if test.state == "running" and (text := until_text(test))]
+    most = max(height // 6, 1)
+    return [
+        Text(f"{printable(key)}: {text}", style="dim", no_wrap=True, overflow="ellipsis")
+        for key, text in told[:most]
+    ]
 
 
 def _titles(width: int) -> list[str]:

@@ -9,6 +9,7 @@ import os
 from typing import Protocol, TextIO
 
 from perfcore.metrics.progress import RunProgress, TestProgress, TestState
+from perfcore.report.precision_text import until_text
 from perfcore.report.printable import printable
 from perfcore.units import format_duration, format_ms
 
@@ -121,4 +122,6 @@ def _figures(test: TestProgress) -> str:
     parts.append(f"{test.failed:,} failed")
     if test.state != "done":
         parts.append(f"{test.users:,} user{'' if test.users == 1 else 's'}")
+    if test.state == "running" and (until := until_text(test)):
+        parts.append(until)
     return "  ".join(parts)

@@ -14,7 +14,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from perfcore.metrics.progress import RunProgress, TestProgress
+from perfcore.metrics.progress import RunProgress, TestProgress, UntilProgress
 from perfcore.report.live_table import REDRAW_EVERY_S, LiveTable, progress_table
 
 from .test_progress import RUNNING, Terminal, at
@@ -107,6 +107,16 @@ def test_of_more_tests_than_lines_the_running_ones_are_shown_and_the_rest_counte
     assert len(lines) == 7
     assert [line.split()[0] for line in lines[1:6]] == ["test_20", "test_21", "test_22", "test_0", "test_1"]
     assert lines[-1] == "and 18 more, 8 done"
+
+
+def test_below_the_rows_running_tests_tell_the_precision_at_which_they_stop():
+    running = replace(RUNNING, until=UntilProgress(99, 0.05, 0.08, 40.0))
+    done = replace(running, key="other", state="done")
+    assert drawn(at(12, done, running))[3:] == ["get_user: p99 ±8% → ±5% in about 40s"]
+    assert drawn(at(12, running), 20)[-1] == "get_user: p99 ±8% →…"
+    many = drawn(at(12, *(replace(running, key=f"test_{n}") for n in range(20))), height=12)
+    assert len(many) <= 12 - 2
+    assert [line.split()[0] for line in many[-3:]] == ["test_0:", "test_1:", "and"]
 
 
 def test_it_draws_at_most_four_times_a_second():

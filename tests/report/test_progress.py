@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from perfcore.metrics.progress import RunProgress, TestProgress
+from perfcore.metrics.progress import RunProgress, TestProgress, UntilProgress
 from perfcore.report.live_table import LiveTable
+from perfcore.report.precision_text import until_text
 from perfcore.report.progress import PlainLines, Quiet, open_progress
 
 RUNNING = TestProgress(
@@ -118,6 +119,30 @@ def test_names_cannot_command_the_terminal():
 )
 def test_how_far_a_test_is_goes_by_what_is_further(changes, share):
     assert replace(RUNNING, **changes).share_done == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("until", "text"),
+    [
+        (UntilProgress(99, 0.05), "p99 → ±5%"),
+        (UntilProgress(99, 0.05, None, 30.0), "p99 → ±5% in about 30s"),
+        (UntilProgress(99, 0.05, 0.08, 40.4), "p99 ±8% → ±5% in about 40s"),
+        (UntilProgress(99, 0.05, 0.051, 0.4), "p99 ±5.1% → ±5% soon"),
+        (UntilProgress(99.9, 0.001, 1.496, 47.0), "p99.9 ±150% → ±0.1% in about 47s"),
+        (UntilProgress(50, 0.05, 0.0996, 49.0), "p50 ±10% → ±5% not within 1m"),
+        (None, ""),
+    ],
+)
+def test_a_test_that_stops_by_precision_tells_how_long_that_may_take(until, text):
+    test = replace(RUNNING, planned_requests=None, planned_s=60.0, until=until)
+    assert until_text(test) == text
+
+
+def test_precision_is_told_while_a_test_runs_and_not_after():
+    running = replace(RUNNING, until=UntilProgress(99, 0.05, 0.08, 40.0))
+    draining, done = replace(running, state="draining"), replace(running, state="done")
+    lines = plain_lines(at(10, running), at(20, running), at(30, draining), at(40, done))
+    assert [line.endswith("p99 ±8% → ±5% in about 40s") for line in lines] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("view_type", ["lines", "quiet"])
