@@ -12,7 +12,7 @@ class Arrivals:
 
     `offsets` are ascending nanoseconds from the start of the load, `numbers` those of the users, of whom at most
     `most_users` are busy at the same time. `next_ns` is when the next arrival is due; `taken` counts those that were
-    due from `counted_from_ns` on, `dropped` those of them that found nobody free.
+    due from `counted_from_ns` on, `dropped` those of them that found nobody free; `warmup_dropped` found nobody before.
     """
 
     def __init__(self, offsets: Iterator[int], numbers: range) -> None:
@@ -24,6 +24,7 @@ class Arrivals:
         self.counted_from_ns = 0
         self.taken = 0
         self.dropped = 0
+        self.warmup_dropped = 0
         self.next_ns = NEVER_NS
         self._advance()
 
@@ -49,6 +50,8 @@ class Arrivals:
         """The arrival that was taken at this instant found nobody free."""
         if due_ns >= self.counted_from_ns:
             self.dropped += 1
+        else:
+            self.warmup_dropped += 1
 
     def end(self) -> None:
         """Nothing arrives any more."""

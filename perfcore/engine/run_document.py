@@ -52,6 +52,7 @@ class TestNotes:
     max_in_flight: int = 0
     arrivals: int = 0  # of an open model, whether or not a user was free
     dropped: int = 0
+    warmup_dropped: int = 0  # of the arrivals that are in no figure
     until: UntilFacts | None = None
     seconds_of_growing_lag: int = 0  # of the phase in which it ran
     addresses: dict[str, dict[str, int]] = field(default_factory=dict)

@@ -90,7 +90,9 @@ def _test_signals(
     case = plan.case
     delay_ns = figures.client_delay.quantile_ns(quantile_fraction(99))
     end_ns = figures.planned_end_ns if notes.reached_end else figures.last_done_ns
+    left_out = figures.counter("warmup_requests") + notes.warmup_dropped
     is_known_enough = notes.until is not None and notes.until.reached_after_s is not None
+    is_shorter = not case.is_open or is_cut_short or is_known_enough
     return TestSignals(
         key=case.key,
         is_open=case.is_open,
@@ -102,8 +104,8 @@ def _test_signals(
         stall_share=None if case.is_open or end_ns is None else stall_share_of(figures, end_ns),
         worker_p99_ms=worker_p99_ms,
         # A stop ends the plan as well: what was due until then nobody has counted.
-        planned_starts=plan.requests if case.is_open and not is_cut_short and not is_known_enough else None,
-        achieved_starts=figures.all_requests + figures.counter("interrupted"),
+        planned_starts=None if plan.requests is None or is_shorter else plan.requests - left_out,
+        achieved_starts=figures.counter("requests") + figures.counter("interrupted"),
         dropped=notes.dropped,
         is_full_throttle=not (case.is_open or throttled or case.pacing_s or case.think_time.kind != "none"),
     )

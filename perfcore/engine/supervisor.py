@@ -33,6 +33,7 @@ from perfcore.metrics.run_memory import (
     MAX_IN_FLIGHT,
     MAX_USERS,
     USERS,
+    WARMUP_DROPPED,
 )
 from perfcore.metrics.samples import Rows, SampleFile, SampleReader
 from perfcore.metrics.worker_spread import WorkerSpread
@@ -211,6 +212,7 @@ class Supervisor:
             before = self.measuring.settle(index)
             notes.arrivals = self._job.memory.total_gauge(index, ARRIVALS) - before[0]
             notes.dropped = self._job.memory.total_gauge(index, DROPPED) - before[1]
+            notes.warmup_dropped = self._job.memory.total_gauge(index, WARMUP_DROPPED) + before[1]
             self._states[index] = "done"
 
     def _start_tests(self, phase: tuple[int, ...]) -> None:

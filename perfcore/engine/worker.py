@@ -45,6 +45,7 @@ from perfcore.metrics.run_memory import (
     MAX_IN_FLIGHT,
     MAX_USERS,
     USERS,
+    WARMUP_DROPPED,
     RunMemory,
 )
 from perfcore.metrics.samples import Rows, SampleFile, SampleWriter
@@ -339,6 +340,8 @@ class _Worker:
             if load.arrivals is not None:
                 self._memory.set_gauge(self._index, load.index, ARRIVALS, load.arrivals.taken)
                 self._memory.set_gauge(self._index, load.index, DROPPED, load.arrivals.dropped)
+                left_out = load.arrivals.warmup_dropped
+                self._memory.set_gauge(self._index, load.index, WARMUP_DROPPED, left_out)
 
     def _fold_stalled(self, rows: Rows) -> None:
         """The supervisor has left no block free: count this one here, so that nothing waits and nothing is lost."""

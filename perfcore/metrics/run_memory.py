@@ -13,8 +13,8 @@ from perfcore.metrics.metrics_collector import MetricsCollector
 from perfcore.metrics.samples import SampleRing
 
 # Gauges of one worker for one test, written by the worker, read by the supervisor.
-USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, ARRIVALS, DROPPED = range(6)
-_GAUGES = 6
+USERS, IN_FLIGHT, MAX_IN_FLIGHT, MAX_USERS, ARRIVALS, DROPPED, WARMUP_DROPPED = range(7)
+_GAUGES = 7
 # Words of one worker before its gauges: blocks that it has counted itself, and how its loop did (see loop_watch).
 FOLDED_BLOCKS, BUSY_NS, WALL_NS, WORST_BUSY_PPM, LONGEST_PASS_NS, LONGEST_GC_NS, BEHIND_NS = range(7)
 _WORKER_HEADER = 8

@@ -18,18 +18,20 @@ OPEN = {"rate": "100/s", "duration": "1s"}
 ELSEWHERE = {"192.0.2.1": {"connections": 1, "requests": 3}}  # of a block that nobody has
 
 
-def judged(keys, *, dropped=0, requests=100, addresses=ELSEWHERE, host=None, began=True, **notes):
+def judged(
+    keys, *, dropped=0, warmup_dropped=0, requests=100, addresses=ELSEWHERE, host=None, began=True, **notes
+):
     suite = TestSuite(name="s", base_url="http://h", tests=[TestCase(name="Get", endpoint="/", **keys)])
     plan = plan_run(suite, 1)
     collector = MetricsCollector(1)
-    collector.tests[0].begin(START_NS, None)
+    collector.tests[0].begin(START_NS, None, round(plan.cases[0].case.warmup_s * 1e9))
     collector.fold(rows_of(requests))
-    tests = [TestNotes(began=began, dropped=dropped, addresses=addresses)]
+    test = TestNotes(began=began, dropped=dropped, warmup_dropped=warmup_dropped, addresses=addresses)
     return run_validity(
         suite,
         plan.cases,
         collector.tests,
-        RunNotes(Instant(0, 0), tests=tests, **notes),
+        RunNotes(Instant(0, 0), tests=[test], **notes),
         host or HostSignals(),
         RunMemory(max(1, len(host.workers) if host else 1), 1),
         WorkerSpread(),
@@ -48,6 +50,17 @@ def test_an_open_test_is_judged_by_its_plan_its_drops_and_its_lag() -> None:
     assert value(document, "dropped_arrivals_percent") == 3
     assert value(document, "schedule_lag_p99_ms") is not None
     assert document["verdict"] == "invalid"
+
+
+def test_what_was_dropped_in_the_warm_up_is_not_judged() -> None:
+    """Of 100 arrivals 20 were due in the warm-up, of which 5 found nobody; the others came one each millisecond."""
+    warm = {**OPEN, "warmup": "15ms"}
+    document = judged(warm, requests=95, warmup_dropped=5)
+    assert value(document, "achieved_starts_percent") == 100
+    assert value(document, "dropped_arrivals_percent") == 0
+    document = judged(warm, requests=91, dropped=4, warmup_dropped=5)
+    assert value(document, "achieved_starts_percent") == 95  # 76 of 80
+    assert value(document, "dropped_arrivals_percent") == 5
 
 
 @pytest.mark.parametrize("cause", [{"interrupted_by": "SIGINT"}, {"aborted_by": "limits.max_duration"}])
