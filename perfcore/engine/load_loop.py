@@ -21,8 +21,8 @@ Clock = Callable[[], int]
 
 # How often the loop looks up from its work: hands over rows, sets gauges, sees a stop.
 HOUSEKEEPING_NS = 50_000_000
-# Rows are given over at least so often. To count a few costs the supervisor 2 ms, as many thousands do, on a core on which
-# a worker may be waiting: ten times a second would show in the p99.
+# Rows are given over at least so often. To count a few costs the supervisor 2 ms, as thousands of them do, on a core
+# on which a worker may be waiting: ten times a second would show in the p99.
 HAND_OVER_NS = 500_000_000
 # The last stretch before an arrival is spun through: whoever sleeps until an instant wakes up after it.
 SPIN_S = 0.001
