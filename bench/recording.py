@@ -126,8 +126,8 @@ def plain_rows(random: np.random.Generator, issued_after_ns: int) -> np.ndarray:
     rows["done_ns"] = issued + service
     rows["ttfb_us"] = service // 1000 * 9 // 10
     rows["delay_us"] = service // 10_000
-    # Of 80,000 a second 4,000 are looked at.
-    rows["delay_weight"] = np.where(np.arange(BLOCK_ROWS) // 16 % 20 == 0, 20, 0)
+    # Of 80,000 a second 2,000 are looked at.
+    rows["delay_weight"] = np.where(np.arange(BLOCK_ROWS) // 16 % 40 == 0, 40, 0)
     rows["received_bytes"], rows["sent_bytes"] = 180, 90
     rows["status"], rows["attempts"] = 200, 1
     rows["user"] = random.integers(0, 50, BLOCK_ROWS)

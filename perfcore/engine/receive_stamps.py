@@ -5,7 +5,7 @@ is read together with the loop's own once a batch of events. A stamp comes with 
 before somebody else reads them (MSG_PEEK).
 
 To ask for stamps costs 1 µs an answer, a tenth of a small request at full speed. So of users who go on by themselves
-all answers are looked at up to 4,000 a second and worker, and of more so many by chance, batch by batch: of a large
+all answers are looked at up to 2,000 a second and worker, and of more so many by chance, batch by batch: of a large
 batch the last answers waited longest.
 """
 
@@ -19,11 +19,14 @@ from contextlib import suppress
 from perfcore.metrics.samples import DELAY_DISCARDED, packed_delay
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
+_SOL_SOCKET = socket.SOL_SOCKET
 _TIMESPEC = struct.Struct("qq")
-ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+_TIMESPEC_BYTES = _TIMESPEC.size
+_unpack_timespec = _TIMESPEC.unpack
+ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC_BYTES)
 _ADAPT_EVERY_NS = 50_000_000
 # So many answers in that time are looked at, or a few more.
-_MOST = 200
+_MOST = 100
 
 
 def ask_for_stamps(connection: socket.socket) -> None:
@@ -43,9 +46,10 @@ def ask_for_stamps_on(fd: int) -> None:
 def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
     """CLOCK_REALTIME nanoseconds of what came with these messages; 0 without a stamp."""
     for level, kind, data in ancillary:
-        if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(data) >= _TIMESPEC.size:
-            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-            return int(seconds * 1_000_000_000 + nanoseconds)
+        if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) == _TIMESPEC_BYTES:
+            seconds, nanoseconds = _unpack_timespec(data)
+            stamp_ns: int = seconds * 1_000_000_000 + nanoseconds
+            return stamp_ns
     return 0
 
 

@@ -163,11 +163,11 @@ def test_a_loop_with_nothing_to_do_for_a_while_does_not_spin() -> None:
     assert run.transport.polls < 250
 
 
-def test_the_loop_looks_up_every_50_ms_and_hands_over_every_100() -> None:
-    run = Run([load_of(duration="1s")], answer=lambda _: Answer(after_ns=MS))
+def test_the_loop_looks_up_every_50_ms_and_hands_over_twice_a_second() -> None:
+    run = Run([load_of(duration="3s")], answer=lambda _: Answer(after_ns=MS))
     gaps = [after - before for before, after in zip(run.looks, run.looks[1:], strict=False)]
     assert max(gaps) <= 51 * MS
-    assert 9 <= run.recorder.hand_overs <= 13
+    assert 6 <= run.recorder.hand_overs <= 9
 
 
 def test_many_users_due_at_one_instant_do_not_starve_completions() -> None:

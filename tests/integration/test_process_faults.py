@@ -103,7 +103,7 @@ def test_the_embedded_target_dies_with_a_killed_supervisor(tmp_path):
 
 
 def test_a_killed_embedded_target_is_counted_and_the_run_ends_in_time(tmp_path):
-    suite = one_test("embedded", endpoint="/health", parallel_users=4, duration="1500ms")
+    suite = one_test("embedded", endpoint="/health", parallel_users=4, duration="3s")
     with started(tmp_path, suite, "--procs", "1") as process:
         target, worker = wait_until(
             lambda: len(children(process.pid)) == 2 and children(process.pid), "target and worker"
