@@ -45,7 +45,7 @@ class Measuring:
         """The test's load starts; its figures know when."""
         case, figures = self._plan.cases[index].case, self._collector.tests[index]
         if case.warmup == "auto":
-            self._segments[index] = WarmupSegments(figures.start_ns, figures.planned_end_ns)
+            self._segments[index] = WarmupSegments(figures)
         if case.until is not None:
             assert figures.planned_end_ns is not None
             span_s = (figures.planned_end_ns - figures.measured_from_ns) / 1e9
@@ -112,7 +112,7 @@ class Measuring:
             return whole, 0, 0
         end_ns = min(now_ns, whole.planned_end_ns or now_ns, max(whole.last_done_ns or 0, whole.start_ns))
         seconds = whole.timeline.seconds(max(0, end_ns - whole.start_ns))
-        return segments.measured(whole, segments.first_measured(seconds))
+        return segments.measured(segments.first_measured(seconds))
 
     def until_facts(self, index: int) -> UntilFacts | None:
         """How it went with `until`; None for a test without."""

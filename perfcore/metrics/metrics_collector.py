@@ -299,8 +299,9 @@ class TestFigures:
         self.client_delay.merge(other.client_delay)
         for name, distribution in self.distributions.items():
             distribution.merge(other.distributions[name])
-        self.timeline.merge(other.timeline)
-        self.starts.merge(other.starts)
+        if other.has_timeline:
+            self.timeline.merge(other.timeline)
+            self.starts.merge(other.starts)
 
     def take_over(
         self, whole: "TestFigures", warmup: "TestFigures", *, completed: int, succeeded: int, carried_ns: int

@@ -110,22 +110,29 @@ def drift(values: Floats) -> Drift | None:
     slope = float(np.median(slopes))
     # Kendall's S has this variance without a trend, and an interval of the slope ends where S would be so large.
     variance = count * (count - 1) * (2 * count + 5) / 18
-    reach = _NORMAL_95 * math.sqrt(variance * _inflation(known - slope * np.arange(count)))
+    reach = _NORMAL_95 * math.sqrt(variance * _inflation(known))
     low = max(0, math.floor((slopes.size - reach) / 2))
     high = min(slopes.size - 1, math.ceil((slopes.size + reach) / 2))
     span = (count - 1) / level
     return Drift(slope * span, float(slopes[low]) * span, float(slopes[high]) * span)
 
 
-def _inflation(around_trend: Floats) -> float:
-    """How many times the variance of Kendall's S is that of independent values, for what the trend leaves of them.
+def _inflation(values: Floats) -> float:
+    """How many times the variance of Kendall's S is that of independent values.
 
-    Taken for a first-order autoregression of the ranks, whose coefficient is what of few values is found too low.
+    Taken for a first-order autoregression of the ranks, around a parabola: what a warm-up leaves of a straight line is
+    alike as well, and would hide it. Of few values the coefficient is found too low, and put right by as much.
     """
-    count = around_trend.size
-    ranks = np.argsort(np.argsort(around_trend, kind="stable")) - (count - 1) / 2
-    found = float((ranks[1:] * ranks[:-1]).sum() / (ranks * ranks).sum())
-    alike = min(max((count * found + 2) / (count - 4), 0.0), _MOST_ALIKE)
+    count = values.size
+    _, at, ties = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[at]
+    time = np.linspace(-1, 1, count)
+    rest = ranks - np.polynomial.polynomial.polyval(time, np.polynomial.polynomial.polyfit(time, ranks, 2))
+    squares = float((rest * rest).sum())
+    if squares < _ROUNDING:
+        return 1.0
+    found = float((rest[1:] * rest[:-1]).sum()) / squares
+    alike = min(max((count * found + 3) / (count - 5), 0.0), _MOST_ALIKE)
     lags = np.arange(1, count)
     weights = (count - lags) * (count - lags - 1) * (count - lags - 2)
     return 1 + 2 / (count * (count - 1) * (count - 2)) * float((weights * alike**lags).sum())

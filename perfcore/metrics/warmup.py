@@ -4,10 +4,12 @@ Segments of equal time, a second at first; when there are more than MOST of them
 is twice as long. So the memory stays, and any cut is exact for the requests on both sides of it.
 """
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
-from perfcore.metrics.metrics_collector import TestFigures
+from perfcore.metrics.metrics_collector import WORDS_PER_TEST, TestFigures
 from perfcore.metrics.samples import INTERRUPTED, Rows
 from perfcore.metrics.steadiness import Seconds, warmup_seconds
 
@@ -18,11 +20,11 @@ Integers = NDArray[np.int64]
 
 
 class WarmupSegments:
-    """Of one test, beside its figures. Instants are CLOCK_MONOTONIC nanoseconds."""
+    """Of one test, beside its figures `whole`, which know when it began and, by now, when it is to end."""
 
-    def __init__(self, start_ns: int, planned_end_ns: int | None) -> None:
-        self._start_ns = start_ns
-        self._planned_end_ns = planned_end_ns
+    def __init__(self, whole: TestFigures) -> None:
+        self._whole = whole
+        self._start_ns = whole.start_ns
         self._length_ns = _FIRST_LENGTH_NS
         self._figures = [self._segment() for _ in range(MOST)]
         # Completions within the planned time, by when they were: all, and successes.
@@ -33,8 +35,10 @@ class WarmupSegments:
         self._arrivals = np.zeros((MOST, 2), np.int64)
 
     def _segment(self) -> TestFigures:
-        figures = TestFigures(has_timeline=False)
-        figures.begin(self._start_ns, self._planned_end_ns)
+        # A mapping of its own: numpy asks for huge pages, and figures that touch few pages would be megabytes each.
+        memory = mmap.mmap(-1, WORDS_PER_TEST * 8)
+        figures = TestFigures(np.frombuffer(memory, np.int64), has_timeline=False)
+        figures.begin(self._start_ns, None)
         return figures
 
     def fold(self, rows: Rows) -> None:
@@ -42,8 +46,9 @@ class WarmupSegments:
         ended = rows[rows["flags"] & INTERRUPTED == 0]
         if ended.size:
             self._carry(ended)
-        if self._planned_end_ns is not None:
-            ended = ended[ended["done_ns"] <= self._planned_end_ns]
+        planned_end_ns = self._whole.planned_end_ns
+        if planned_end_ns is not None:
+            ended = ended[ended["done_ns"] <= planned_end_ns]
         if ended.size:
             at = self._segments_of(ended["done_ns"])
             self._ended[:, 0] += np.bincount(at, minlength=MOST)
@@ -96,10 +101,10 @@ class WarmupSegments:
         most = int(seconds.requests.size * seconds.length_s * 1e9 / 2 // self._length_ns)
         return min(-int(-cut_ns // self._length_ns), most)
 
-    def measured(self, whole: TestFigures, first: int) -> tuple[TestFigures, int, int]:
+    def measured(self, first: int) -> tuple[TestFigures, int, int]:
         """Figures of what was due from this segment on, and arrivals and dropped ones of the warm-up.
 
-        `whole` are the figures of the whole test; their time line stays.
+        Their time line is that of the whole test.
         """
         figures = TestFigures()
         for segment in self._figures[first:]:
@@ -109,9 +114,9 @@ class WarmupSegments:
         for segment in self._figures[:first]:
             warmup.merge(segment)
         completed, succeeded = self._ended[first:].sum(axis=0)
-        figures.begin(self._start_ns, whole.planned_end_ns, from_ns - self._start_ns)
+        figures.begin(self._start_ns, self._whole.planned_end_ns, from_ns - self._start_ns)
         figures.take_over(
-            whole,
+            self._whole,
             warmup,
             completed=int(completed),
             succeeded=int(succeeded),

@@ -188,6 +188,22 @@ def test_the_interval_of_independent_values_is_sens():
     assert found.high == pytest.approx(slopes[34] * scale)
 
 
+@pytest.mark.parametrize("tau_s", [3, 8, 20])
+def test_a_warm_up_that_was_left_in_is_found(tau_s):
+    for seed in SEEDS:
+        found = drift(seconds_of(seed, 60, tau_s=tau_s, height=2, spread=0.02).p50_ms)
+        assert found.is_told
+        assert found.high < 0
+
+
+def test_values_of_few_buckets_are_judged_as_others_are():
+    """Percentiles of a time line come in steps of 3 %."""
+    steady = [np.round(wander(seed, 120, 0.0) / 0.3) * 0.3 for seed in SEEDS]
+    rising = [np.round(wander(seed, 120, 0.0, change=0.1) / 0.3) * 0.3 for seed in SEEDS]
+    assert sum(drift(values).is_told for values in steady) <= 2
+    assert sum(drift(values).is_told for values in rising) >= 34
+
+
 def test_a_single_outlier_does_not_move_the_drift():
     values = wander(5, 60, 0.0)
     before = drift(values).change

@@ -1,5 +1,7 @@
 """What is left out as warm-up is left out of everything: against figures that were never given it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -161,7 +163,8 @@ def test_parts_of_several_workers_add_to_the_same():
 
 
 def segmented(rows, planned_end_ns, blocks):
-    segments, whole = WarmupSegments(START_NS, planned_end_ns), begun(planned_end_ns)
+    whole = begun(planned_end_ns)
+    segments = WarmupSegments(whole)
     fed(whole, rows, blocks)
     return fed(segments, rows, blocks), whole
 
@@ -193,7 +196,7 @@ def test_figures_from_any_segment_on_are_those_of_what_was_due_from_there_on(
     segments, whole = segmented(in_any_order(rows, seed), planned_end_ns, blocks)
     length_ns = segment_ns_of(rows)
     before = whole.words.copy()
-    found, arrivals, dropped = segments.measured(whole, first)
+    found, arrivals, dropped = segments.measured(first)
     from_ns = START_NS + first * length_ns
     assert (found.start_ns, found.measured_from_ns) == (START_NS, from_ns)
     assert (found.planned_end_ns, arrivals, dropped) == (planned_end_ns, 0, 0)
@@ -206,30 +209,30 @@ def test_long_requests_count_their_time_on_both_sides_of_any_cut():
     """Some of them are longer than a segment, or than all of them together."""
     rows = rows_of(400, every_ns=SECOND // 8)
     rows["done_ns"] += np.random.default_rng(2).integers(0, 70 * SECOND, 400)
-    segments, whole = segmented(rows, None, 7)
+    segments, _ = segmented(rows, None, 7)
     for first in range(0, MOST, 3):
-        found, _, _ = segments.measured(whole, first)
+        found, _, _ = segments.measured(first)
         assert_measured(found, rows, START_NS + first * 4 * SECOND, None)
 
 
 def test_interrupted_requests_are_left_out_with_the_segment_in_which_they_were_due():
     cut = rows_of(40, every_ns=SECOND // 4, flags=INTERRUPTED, status=0, service_ns=90 * SECOND)
-    segments, whole = segmented(np.concatenate([rows_of(10, every_ns=SECOND), cut]), None, 3)
-    found, _, _ = segments.measured(whole, 3)
+    segments, _ = segmented(np.concatenate([rows_of(10, every_ns=SECOND), cut]), None, 3)
+    found, _, _ = segments.measured(3)
     assert found.counter("interrupted") == 28
     assert (found.counter("requests"), found.counter("warmup_requests")) == (7, 3)
 
 
 def test_arrivals_are_those_noted_by_the_end_of_the_warm_up():
-    segments = WarmupSegments(START_NS, None)
+    segments = WarmupSegments(begun())
     for second in range(20):
         segments.note_arrivals(START_NS + second * SECOND + SECOND // 2, 100 * (second + 1), 3 * second)
-    assert segments.measured(begun(), 0)[1:] == (0, 0)
-    assert segments.measured(begun(), 5)[1:] == (500, 12)
+    assert segments.measured(0)[1:] == (0, 0)
+    assert segments.measured(5)[1:] == (500, 12)
     segments.note_arrivals(START_NS + 100 * SECOND, 9000, 99)  # four seconds each by now
-    assert segments.measured(begun(), 1)[1:] == (400, 9)
-    assert segments.measured(begun(), 5)[1:] == (2000, 57)
-    assert segments.measured(begun(), 26)[1:] == (9000, 99)
+    assert segments.measured(1)[1:] == (400, 9)
+    assert segments.measured(5)[1:] == (2000, 57)
+    assert segments.measured(26)[1:] == (9000, 99)
 
 
 def warming(count, length_s=1.0, slow=20):
@@ -253,6 +256,32 @@ def warming(count, length_s=1.0, slow=20):
     ],
 )
 def test_the_first_measured_segment_is_the_first_after_the_warm_up(seconds, last_s, first):
-    segments = WarmupSegments(START_NS, None)
+    segments = WarmupSegments(begun())
     segments.fold(rows_of(1, start_ns=START_NS + last_s * SECOND - 2 * 10**6))
     assert segments.first_measured(seconds) == first
+
+
+def test_a_load_that_is_ended_early_counts_what_completed_until_then():
+    whole = begun(START_NS + 100 * SECOND)
+    segments = WarmupSegments(whole)
+    rows = rows_of(10, every_ns=SECOND)
+    fed(segments, rows, 2)
+    whole.end_by(START_NS + 12 * SECOND)
+    later = rows_of(4, start_ns=START_NS + 10 * SECOND, every_ns=SECOND)  # the last two end after it
+    fed(segments, later, 2)
+    assert segments.measured(3)[0].counter("completed_in_plan") == 9
+
+
+def test_segments_take_little_memory_before_and_after_they_are_put_together():
+    """Of 8 MB each a few pages are touched: a test with 32 of them would otherwise take a quarter of a gigabyte."""
+    segments = WarmupSegments(begun())
+    before_kb = resident_kb()
+    for second in range(40):
+        segments.fold(random_rows(second, 500, span_ns=SECOND, interrupted=0))
+        segments.fold(rows_of(500, start_ns=START_NS + second * SECOND))
+    assert resident_kb() - before_kb < 40_000
+
+
+def resident_kb():
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
