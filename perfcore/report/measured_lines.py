@@ -30,7 +30,7 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
     steadiness = document.get("steadiness") or {}
     if steadiness.get("stationary") is False:
         changes = ", ".join(
-            f"{name} {'rose' if change > 0 else 'fell'} by {abs(change):.2g} %"
+            f"{name} {'rose' if change > 0 else 'fell'} by {_short(abs(change), 2)} %"
             for name, change in (
                 ("p50", steadiness.get("p50_change_percent")),
                 ("throughput", steadiness.get("rate_change_percent")),
@@ -52,5 +52,11 @@ def _warmup(warmup: Mapping[str, Any]) -> str:
 def _until(until: Mapping[str, Any]) -> str:
     name, share = until["metric"].replace("_", "."), f"{until['precision'] * 100:.3g} %"
     if until["reached"]:
-        return f"{name} was known to {share} after {until['after_s']:.3g} s, and the load ended"
+        return f"{name} was known to {share} after {_short(until['after_s'], 3)} s, and the load ended"
     return f"{name} was not known to {share} when the time was over"
+
+
+def _short(number: float, digits: int) -> str:
+    """So many significant digits, or all before the point where there are more."""
+    text = f"{number:.{digits}g}"
+    return f"{number:,.0f}" if "e" in text else text

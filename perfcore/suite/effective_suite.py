@@ -179,6 +179,12 @@ def _stage(stage: Stage, kind: StageKind) -> dict[str, Any]:
     return {"duration": duration_text(stage.duration_s), kind: value}
 
 
+def duration_text(seconds: float) -> str | float:
+    """The readable form when it says exactly this many seconds, else the number."""
+    text = format_duration(seconds)
+    return text if parse_duration(text) == seconds else seconds
+
+
 def _rate(per_s: float) -> str | float:
     return f"{per_s:.0f}/s" if per_s.is_integer() else per_s
 
@@ -187,17 +193,18 @@ def _percentage(share: float) -> str:
     return f"{Decimal(repr(share)).scaleb(2).normalize():f}%"
 
 
+def _percentile_name(percentile: float) -> str:
+    return f"p{Decimal(repr(percentile)).normalize():f}"
+
+
 _NUMBERS_AS_TEXT: dict[str, Callable[[float], str | float]] = {
     "max_rate_per_s": _rate,
     "rate_per_s": _rate,
     "abort_on_error_rate": _percentage,
+    "warmup": duration_text,
+    "metric": _percentile_name,
+    "precision": _percentage,
 }
-
-
-def duration_text(seconds: float) -> str | float:
-    """The readable form when it says exactly this many seconds, else the number."""
-    text = format_duration(seconds)
-    return text if parse_duration(text) == seconds else seconds
 
 
 def _think_time(think_time: ThinkTime) -> Any:

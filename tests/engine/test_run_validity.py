@@ -19,7 +19,17 @@ ELSEWHERE = {"192.0.2.1": {"connections": 1, "requests": 3}}  # of a block that 
 
 
 def judged(
-    keys, *, dropped=0, warmup_dropped=0, requests=100, addresses=ELSEWHERE, host=None, began=True, **notes
+    keys,
+    *,
+    dropped=0,
+    warmup_dropped=0,
+    requests=100,
+    addresses=ELSEWHERE,
+    host=None,
+    began=True,
+    memory=None,
+    spread=None,
+    **notes,
 ):
     suite = TestSuite(name="s", base_url="http://h", tests=[TestCase(name="Get", endpoint="/", **keys)])
     plan = plan_run(suite, 1)
@@ -33,8 +43,8 @@ def judged(
         collector.tests,
         RunNotes(Instant(0, 0), tests=[test], **notes),
         host or HostSignals(),
-        RunMemory(max(1, len(host.workers) if host else 1), 1),
-        WorkerSpread(),
+        memory or RunMemory(workers=max(1, len((host or HostSignals()).workers)), tests=1),
+        spread or WorkerSpread(),
         Masker.for_suite(suite),
     )
 
