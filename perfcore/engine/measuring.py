@@ -15,6 +15,7 @@ from perfcore.metrics.progress import UntilProgress
 from perfcore.metrics.run_memory import ARRIVALS, DROPPED, RunMemory
 from perfcore.metrics.samples import Rows
 from perfcore.metrics.statistics import quantile_fraction
+from perfcore.metrics.steadiness import FEWEST_TO_CUT
 from perfcore.metrics.warmup import WarmupSegments
 
 
@@ -49,7 +50,9 @@ class Measuring:
         if case.until is not None:
             assert figures.planned_end_ns is not None
             span_s = (figures.planned_end_ns - figures.measured_from_ns) / 1e9
-            self.until[index] = UntilState(look_times_s(span_s))
+            # Before a warm-up could be found a look would be at nothing else.
+            first_s = FEWEST_TO_CUT if index in self._segments else 0
+            self.until[index] = UntilState([at_s for at_s in look_times_s(span_s) if at_s >= first_s])
 
     def fold(self, rows: Rows) -> None:
         """Rows that the collector has counted."""

@@ -21,6 +21,8 @@ from perfcore.metrics.statistics import student_quantile
 
 BATCH = 5
 _FEWEST_BATCHES = 4
+# Of fewer values no beginning is cut.
+FEWEST_TO_CUT = _FEWEST_BATCHES * BATCH
 # How often chance may make a beginning look like a warm-up. More finds fainter ones, and more that are none.
 _BY_CHANCE = 0.002
 # Means of equal values differ by so much at most; percentiles of a time line are often equal ones.
@@ -68,9 +70,9 @@ class Drift:
 
 def mser5(values: Floats) -> int:
     """How many values to leave out at the beginning: a multiple of five, at most half of them."""
-    batches = values.size // BATCH
-    if batches < _FEWEST_BATCHES:
+    if values.size < FEWEST_TO_CUT:
         return 0
+    batches = values.size // BATCH
     means = values[: batches * BATCH].reshape(batches, BATCH).mean(axis=1)
     left_out = np.arange(batches // 2 + 1)
     errors = [float(((means[at:] - means[at:].mean()) ** 2).sum()) / (batches - at) ** 2 for at in left_out]

@@ -43,26 +43,33 @@ class Run:
     loads: list[CaseLoad]
     answer: Callable[[Exchange], Answer] = lambda _exchange: Answer()
     start_takes_ns: int = 0
+    poll_takes_ns: int = 0
     most_at_once: int = 1 << 30
     stop_at_ns: int | None = None
+    spins: bool = False  # time stands still for whoever does not wait, unless polls take some
     clock: FakeClock = field(default_factory=lambda: FakeClock(START))
     failures: list[tuple[int, str]] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.transport = FakeTransport(
-            self.clock, self.answer, start_takes_ns=self.start_takes_ns, most_at_once=self.most_at_once
+            self.clock,
+            self.answer,
+            start_takes_ns=self.start_takes_ns,
+            poll_takes_ns=self.poll_takes_ns,
+            most_at_once=self.most_at_once,
         )
         self.recorder = FakeRecorder()
-        LoadLoop(
+        self.loop = LoadLoop(
             self.loads,
             self.transport,
             self.recorder,
             clock=self.clock,
             on_failure=lambda exchange, text: self.failures.append((exchange.user, text)),
             on_housekeeping=self._keep_house,
-            spins=False,  # time stands still for whoever does not wait
-        ).run()
+            spins=self.spins,
+        )
+        self.loop.run()
         assert not self.transport.in_flight
         for load in self.loads:
             assert (load.users, load.in_flight) == (0, 0)

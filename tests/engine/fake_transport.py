@@ -42,7 +42,7 @@ class Answer:
 
 
 class FakeTransport:
-    """Answers each exchange as `answer(exchange)` says; `start_takes_ns` is what a start costs the loop."""
+    """Answers each exchange as `answer(exchange)` says; `start_takes_ns` is what a start costs the loop, and so on."""
 
     name = "fake"
 
@@ -52,11 +52,13 @@ class FakeTransport:
         answer: Callable[[Exchange], Answer] = lambda _exchange: Answer(),
         *,
         start_takes_ns: int = 0,
+        poll_takes_ns: int = 0,
         most_at_once: int = 1 << 30,
     ) -> None:
         self._clock = clock
         self._answer = answer
         self._start_takes_ns = start_takes_ns
+        self._poll_takes_ns = poll_takes_ns
         self._most_at_once = most_at_once
         self._ends: list[tuple[int, int, Exchange, Answer]] = []
         self._under_way: set[Exchange] = set()
@@ -90,7 +92,7 @@ class FakeTransport:
         until_ns = clock.now_ns + round(timeout_s * 1e9)
         if self._ends:
             until_ns = min(until_ns, self._ends[0][0])
-        clock.now_ns = max(clock.now_ns, until_ns)
+        clock.now_ns = max(clock.now_ns, until_ns) + self._poll_takes_ns
         ended = []
         while self._ends and self._ends[0][0] <= clock.now_ns and len(ended) < self._most_at_once:
             _, _, exchange, answer = heapq.heappop(self._ends)

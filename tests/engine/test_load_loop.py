@@ -37,6 +37,14 @@ def test_waiting_for_the_loop_counts_as_lag_not_as_service() -> None:
     assert [row.done_ns - row.issued_ns for row in by_user] == [50 * MS] * 10
 
 
+def test_the_longest_pass_is_time_of_the_loop_and_not_of_waiting() -> None:
+    # Five users begin in one go, at 2 ms each; afterwards one at a time.
+    run = Run([load_of(parallel_users=5, iterations=3, think_time="30ms")], start_takes_ns=2 * MS)
+    assert run.loop.longest_pass_ns == 10 * MS
+    assert run.loop.spun_ns == 0
+    assert Run([load_of(iterations=3, think_time="1h")]).loop.longest_pass_ns == 0
+
+
 def test_fixed_think_time_lies_between_done_and_due() -> None:
     run = Run([load_of(iterations=4, think_time="30ms")])
     assert run.dues() == [0, 40, 80, 120]

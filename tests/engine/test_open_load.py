@@ -6,6 +6,7 @@ import pytest
 
 from engine.fake_run import START, Run, load_of
 from engine.fake_transport import MS, SECOND, Answer
+from perfcore.engine.open_load import Arrivals
 from perfcore.metrics.samples import INTERRUPTED
 
 
@@ -33,6 +34,43 @@ def test_an_arrival_that_finds_nobody_free_is_dropped_and_counted() -> None:
     assert due_ms(run) == [at for begin in range(0, 1000, 100) for at in (begin, begin + 10)]
     assert (arrivals.taken, arrivals.dropped, len(run.rows)) == (100, 80, 20)
     assert run.loads[0].max_users == 2
+
+
+def test_arrivals_of_the_warm_up_are_started_and_neither_counted_nor_dropped() -> None:
+    load = open_load(max_users=2)
+    load.arrivals.counted_from_ns = START + 500 * MS
+    run = Run([load], answer=lambda _: Answer(after_ns=99 * MS))
+    assert due_ms(run) == [at for begin in range(0, 1000, 100) for at in (begin, begin + 10)]
+    assert (load.arrivals.taken, load.arrivals.dropped) == (50, 40)
+
+
+def test_an_arrival_counts_from_the_very_instant_on() -> None:
+    arrivals = Arrivals(iter([0, 5, 10, 15]), range(3))
+    arrivals.begin_at(1000)
+    arrivals.counted_from_ns = 1010
+    for due_ns, taken, dropped in ((1000, 0, 0), (1005, 0, 0), (1010, 1, 1), (1015, 2, 2)):
+        assert arrivals.take() == due_ns
+        arrivals.drop(due_ns)
+        assert (arrivals.taken, arrivals.dropped) == (taken, dropped)
+
+
+def test_the_last_millisecond_before_an_arrival_is_spun_through_and_known_as_such() -> None:
+    # A poll takes 4 us; of each of 99 gaps the last millisecond is waited for awake.
+    run = Run([open_load()], answer=lambda _: Answer(after_ns=3 * MS), poll_takes_ns=4000, spins=True)
+    lags = [row.issued_ns - row.due_ns for row in run.rows]
+    assert len(lags) == 100
+    assert max(lags) <= 8000
+    assert run.loop.spun_ns == pytest.approx(99 * MS, rel=0.05)
+    asleep = Run([open_load()], answer=lambda _: Answer(after_ns=3 * MS), poll_takes_ns=4000)
+    assert asleep.loop.spun_ns == 0
+    assert asleep.transport.polls < run.transport.polls / 20
+
+
+def test_work_while_awake_is_not_waiting() -> None:
+    # An arrival every millisecond: it is always awake, and a start takes 0.6 of it.
+    keys = {"rate": "1000/s", "duration": "200ms"}
+    run = Run([open_load(**keys)], start_takes_ns=600_000, poll_takes_ns=4000, spins=True)
+    assert run.loop.spun_ns == pytest.approx(200 * 0.4 * MS, rel=0.1)
 
 
 def test_the_most_recently_freed_user_goes_first() -> None:

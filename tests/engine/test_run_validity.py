@@ -7,8 +7,16 @@ from perfcore.engine.plan import plan_run
 from perfcore.engine.run_document import Instant, RunNotes, TestNotes
 from perfcore.engine.run_validity import any_is_here, run_validity
 from perfcore.metrics.host_signals import HostSignals, WorkerHostSignals
+from perfcore.metrics.measured_document import UntilFacts
 from perfcore.metrics.metrics_collector import MetricsCollector
-from perfcore.metrics.run_memory import RunMemory
+from perfcore.metrics.run_memory import (
+    BUSY_NS,
+    LONGEST_GC_NS,
+    LONGEST_PASS_NS,
+    WALL_NS,
+    WORST_BUSY_PPM,
+    RunMemory,
+)
 from perfcore.metrics.worker_spread import WorkerSpread
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
@@ -29,6 +37,7 @@ def judged(
     began=True,
     memory=None,
     spread=None,
+    until=None,
     **notes,
 ):
     suite = TestSuite(name="s", base_url="http://h", tests=[TestCase(name="Get", endpoint="/", **keys)])
@@ -36,7 +45,9 @@ def judged(
     collector = MetricsCollector(1)
     collector.tests[0].begin(START_NS, None, round(plan.cases[0].case.warmup_s * 1e9))
     collector.fold(rows_of(requests))
-    test = TestNotes(began=began, dropped=dropped, warmup_dropped=warmup_dropped, addresses=addresses)
+    test = TestNotes(
+        began=began, dropped=dropped, warmup_dropped=warmup_dropped, addresses=addresses, until=until
+    )
     return run_validity(
         suite,
         plan.cases,
@@ -79,12 +90,47 @@ def test_a_run_that_was_cut_short_is_not_judged_by_what_was_planned_for_later(ca
     assert value(judged(OPEN, requests=40), "achieved_starts_percent") == 40
 
 
-def test_a_closed_test_has_none_of_these() -> None:
+def test_a_closed_test_has_none_of_these_and_a_share_of_stalls() -> None:
     document = judged({"parallel_users": 2, "iterations": 50})
     assert {signal["name"] for signal in document["signals"]} == {
         "stall_share_percent",
         "target_on_this_machine",
     }
+    assert value(document, "stall_share_percent") == 0
+    assert value(judged(OPEN), "stall_share_percent") is None
+
+
+def test_loops_of_workers_are_judged_as_far_as_they_lived_to_tell() -> None:
+    memory = RunMemory(workers=2, tests=1)
+    words = {
+        BUSY_NS: 4 * 10**9,
+        WALL_NS: 10 * 10**9,
+        WORST_BUSY_PPM: 930_000,
+        LONGEST_PASS_NS: 12_500_000,
+        LONGEST_GC_NS: 2_250_000,
+    }
+    for which, word in words.items():
+        memory.set_worker_word(1, which, word)
+    host = HostSignals(workers=(WorkerHostSignals(0.0, 1.0), WorkerHostSignals(0.0, 1.0)))
+    document = judged(OPEN, host=host, memory=memory)
+    assert value(document, "loop_busy_percent") == 40
+    assert value(document, "longest_pass_ms") == 12.5
+    assert value(document, "longest_gc_pause_ms") == 2.25
+
+
+def test_workers_that_measured_differently_are_judged() -> None:
+    spread = WorkerSpread()
+    for worker, service_ns in enumerate((10_000_000, 20_000_000)):
+        for _ in range(4):
+            spread.fold(worker, rows_of(250, service_ns=service_ns))
+    assert value(judged(OPEN, spread=spread), "worker_p99_ratio") == pytest.approx(2, rel=0.035)
+
+
+def test_a_test_that_stopped_when_it_knew_enough_is_not_judged_by_what_was_planned_for_later() -> None:
+    reached = UntilFacts(99.0, 0.05, 0.99, 5, 12.0)
+    assert value(judged(OPEN, requests=40, until=reached), "achieved_starts_percent") is None
+    missed = UntilFacts(99.0, 0.05, 0.99, 5, None)
+    assert value(judged(OPEN, requests=40, until=missed), "achieved_starts_percent") == 40
 
 
 def test_a_test_that_never_began_is_not_judged() -> None:
