@@ -25,6 +25,9 @@ _FEWEST_BATCHES = 4
 FEWEST_TO_CUT = _FEWEST_BATCHES * BATCH
 # How often chance may make a beginning look like a warm-up. More finds fainter ones, and more that are none.
 _BY_CHANCE = 0.002
+# First seconds that differ by more than this factor are left out even where so few follow that it may be chance:
+# to measure less costs precision, and to measure a start as well gives wrong figures.
+_TOLD_FACTOR = 1.5
 # Means of equal values differ by so much at most; percentiles of a time line are often equal ones.
 _ROUNDING = 1e-9
 # A change over the measured time of more than this share of the level is told.
@@ -68,8 +71,11 @@ class Drift:
         return abs(self.change) > DRIFT_TOLD and not self.low <= 0 <= self.high
 
 
-def mser5(values: Floats) -> int:
-    """How many values to leave out at the beginning: a multiple of five, at most half of them."""
+def mser5(values: Floats, told: float = math.inf) -> int:
+    """How many values to leave out at the beginning: a multiple of five, at most half of them.
+
+    A beginning has to differ from the rest by more than chance explains, or its first five by more than `told`.
+    """
     if values.size < FEWEST_TO_CUT:
         return 0
     batches = values.size // BATCH
@@ -77,16 +83,17 @@ def mser5(values: Floats) -> int:
     left_out = np.arange(batches // 2 + 1)
     errors = [float(((means[at:] - means[at:].mean()) ** 2).sum()) / (batches - at) ** 2 for at in left_out]
     at = int(np.argmin(errors))
-    return at * BATCH if at and _differ(means[:at], means[at:]) else 0
+    return at * BATCH if at and _differ(means[:at], means[at:], told) else 0
 
 
-def _differ(beginning: Floats, rest: Floats) -> bool:
+def _differ(beginning: Floats, rest: Floats, told: float) -> bool:
     """Whether their means are further apart than the rest's own spread explains; the beginning may have a trend."""
     before, after = float(beginning.mean()), float(rest.mean())
     if math.isclose(before, after, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
         return False
     spread = float(rest.std(ddof=1)) * math.sqrt(1 / beginning.size + 1 / rest.size)
-    return abs(before - after) > student_quantile(_BY_CHANCE, rest.size - 1) * spread
+    by_chance = student_quantile(_BY_CHANCE, rest.size - 1) * spread
+    return abs(before - after) > by_chance or abs(float(beginning[0]) - after) > told
 
 
 def warmup_seconds(seconds: Seconds) -> int:
@@ -94,7 +101,8 @@ def warmup_seconds(seconds: Seconds) -> int:
     logs = (
         np.log(filled(figure)) for figure in (seconds.p50_ms, seconds.p99_ms) if np.isfinite(figure).any()
     )
-    return max((mser5(values) for values in (*logs, seconds.requests)), default=0)
+    cuts = [mser5(values, math.log(_TOLD_FACTOR)) for values in logs]
+    return max(*cuts, mser5(seconds.requests), 0)
 
 
 def drift(values: Floats) -> Drift | None:

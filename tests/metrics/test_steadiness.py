@@ -83,6 +83,16 @@ def test_a_first_second_that_was_slow_is_left_out_and_little_else():
     assert min(cuts) == median(cuts) == 5
 
 
+@pytest.mark.parametrize("spread", [0.01, 0.05, 0.1])
+def test_a_start_that_is_much_slower_is_left_out_of_a_short_run_too(spread):
+    """So few batches follow that Student's t alone calls four in ten of them chance, of the noisy ones six."""
+    cuts = [
+        warmup_seconds(seconds_of(seed, 21, tau_s=1, height=19, spread=spread, correlation=0.5))
+        for seed in range(100)
+    ]
+    assert min(cuts) >= 5
+
+
 def test_the_cut_is_the_one_that_the_formula_gives_where_there_is_a_warm_up():
     """White's statistic of batch means, by plain sums: the least over all cuts of at most half."""
     for seed in SEEDS:
