@@ -15,6 +15,7 @@ from typing import Protocol
 from bench.cores import on_cores
 from bench.nginx import PATIENCE_S, nginx_program, running_nginx
 from bench.process_tree import cpu_seconds
+from perfcore.engine.truth_target import take_held
 
 # What answers in the place of nginx's locations.
 _ROUTES = {"/plain": "/health", "/chunked": "/chunked/100", "/10k": "/bytes/10240", "/post": "/upload"}
@@ -55,9 +56,7 @@ class EmbeddedServer:
 
     def take_held(self) -> dict[str, int | None]:
         """What /truth/held tells since the last time."""
-        with urllib.request.urlopen(f"{self._url}/truth/held?reset=1", timeout=PATIENCE_S) as answer:
-            held: dict[str, int | None] = json.load(answer)
-        return held
+        return take_held(self._url)
 
     def requests(self) -> int:
         with urllib.request.urlopen(f"{self._url}/stats", timeout=PATIENCE_S) as answer:

@@ -7,6 +7,7 @@ PERFCORE_REQUIRE_DEBIAN=1, and the test fails there instead.
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from target_process import TargetProcess, running_target
 _PLACES = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Behind nohup or `&` the tests ignore signals, and so would every program that they start.
 
     A handler that does nothing is the same to the tests, and is not inherited.
@@ -24,6 +25,10 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+    # A calibration of whoever runs the tests is none of theirs, for every program that they start as well.
+    folder = tempfile.mkdtemp(prefix="perfcore-tests-cache-")
+    os.environ["XDG_CACHE_HOME"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,8 @@ HIGHEST_SEED = 2**63 - 1
 LONGEST_QUOTED = 60
 # Secrets are not so short; longer words that follow an option which nobody knows may be its value.
 LONGEST_TOLD = 3
+# Of a run of `calibrate`: with shorter ones the lowest rate has no request, longer ones are a slip.
+SHORTEST_RUN_S, LONGEST_RUN_S = 0.2, 600
 _MOST_DIGITS = 18  # int() refuses thousands of them in words of its own
 
 
@@ -86,6 +88,30 @@ def read_engine(text: str) -> str:
     close = difflib.get_close_matches(text[:LONGEST_QUOTED], names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"write {', '.join(names[:-1])} or {names[-1]}"
     raise argparse.ArgumentTypeError(f"{quoted(text)} is no engine; {hint}")
+
+
+def read_calibrated_engines(text: str) -> str:
+    names = ("wire", "transfer", "both")
+    # The twin serves `run` as well, where it may be auto.
+    if text in (*names, "auto"):
+        return text
+    close = difflib.get_close_matches(text[:LONGEST_QUOTED], names, n=1)
+    hint = f"did you mean {close[0]}?" if close else "write wire, transfer or both"
+    raise argparse.ArgumentTypeError(f"{quoted(text)} is no engine; {hint}")
+
+
+def read_run_seconds(text: str) -> float:
+    from perfcore.units import parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if not SHORTEST_RUN_S <= seconds <= LONGEST_RUN_S:
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} is not a time for a run; give {SHORTEST_RUN_S} to {LONGEST_RUN_S} seconds"
+        )
+    return seconds
 
 
 def read_age(text: str) -> float:

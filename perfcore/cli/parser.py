@@ -21,17 +21,19 @@ from perfcore.cli.option_values import (
     LONGEST_TOLD,
     quoted,
     read_age,
+    read_calibrated_engines,
     read_engine,
     read_environment_name,
     read_number_to_keep,
     read_pair,
     read_procs,
+    read_run_seconds,
     read_seed,
     read_size,
 )
 from perfcore.errors import UsageError
 
-COMMANDS = ("run", "validate", "schema", "clean", "target")
+COMMANDS = ("run", "validate", "schema", "clean", "calibrate", "target")
 _TAKING_SUITES = ("run", "validate")
 # Variables of perfcore's that are no option's twin: one of its own tests.
 _OTHER_VARIABLES = frozenset({"PERFCORE_REQUIRE_DEBIAN"})
@@ -137,6 +139,24 @@ CLEAN_OPTIONS = (
     ),
     Option(("--dry-run",), "list what would be removed, and remove nothing", "flag"),
 )
+CALIBRATE_OPTIONS = (
+    Option(
+        ("--engine",),
+        "wire, transfer, or both (default: both); what is known of the other one is kept",
+        metavar="NAME",
+        parse=read_calibrated_engines,
+    ),
+    Option(("--quick",), "one round of short runs: a minute in place of four, and less sure", "flag"),
+    Option(
+        ("--seconds",),
+        "of each of the runs (default: 4, with --quick 2.5)",
+        metavar="N",
+        parse=read_run_seconds,
+    ),
+    Option(("--json",), "print the calibration as JSON on stdout, and nothing else there", "flag"),
+    Option(("--quiet",), "no progress on stderr, no table and plot", "flag"),
+    Option(("--no-color",), "no colour, also with NO_COLOR set", "flag"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -233,6 +253,12 @@ def build_parser() -> argparse.ArgumentParser:
     validate.add_argument("suite", metavar="SUITE", nargs="+", help="suite files, - for standard input")
     _command(commands, "schema", "print the JSON Schema of suite files, for editors", SCHEMA_OPTIONS)
     _command(commands, "clean", "remove old results, and nothing else", CLEAN_OPTIONS)
+    _command(
+        commands,
+        "calibrate",
+        "measure this tool's own error on this machine by rate, for later results to tell",
+        CALIBRATE_OPTIONS,
+    )
     target = _command(
         commands, "target", "start the embedded target server, to try a suite against", target_options()
     )
@@ -390,6 +416,7 @@ def _options_of(command: str) -> tuple[Option, ...]:
         "validate": VALIDATE_OPTIONS,
         "schema": SCHEMA_OPTIONS,
         "clean": CLEAN_OPTIONS,
+        "calibrate": CALIBRATE_OPTIONS,
     }.get(command, ())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from perfcore._version import __version__
 from perfcore.engine.plan import CasePlan, request_line
 from perfcore.errors import ExitCode, gravest
+from perfcore.metrics.calibration import ToolError
 from perfcore.metrics.measured_document import UntilFacts
 from perfcore.metrics.metrics_collector import TestFigures
 from perfcore.metrics.outcomes import ERROR_KINDS
@@ -59,6 +60,8 @@ class TestNotes:
     http_versions: dict[str, int] = field(default_factory=dict)  # connections by what was spoken on them
     emptied_jars: int = 0
     recognised: int = 0  # answers that needed no parser
+    tool_error: ToolError | None = None
+    workers_for_a_safe_rate: int | None = None  # where more of them would make its rate a safe one
     failure_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def note_end(self, said: Mapping[str, Any]) -> None:
@@ -88,6 +91,7 @@ class RunNotes:
     samples_error: str | None = None  # why samples.npy is not whole
     tests: list[TestNotes] = field(default_factory=list)
     validity: dict[str, Any] | None = None  # as `judge` has it
+    calibration: dict[str, Any] | None = None  # which one was used, or why none; None where there is none
 
 
 def run_document(
@@ -132,6 +136,7 @@ def run_document(
         "incidents": [masker.text(incident) for incident in incidents(plans, figures, notes)],
         "environment": dict(environment),
         "validity": validity,
+        "calibration": _calibration(notes, masker),
         "results": {
             plans[at].case.key: test_document(
                 figures[at], _facts(plans[at], figures[at], notes.tests[at], run_id, masker)
@@ -139,6 +144,13 @@ def run_document(
             for at in began
         },
     }
+
+
+def _calibration(notes: RunNotes, masker: Masker) -> dict[str, Any] | None:
+    told = notes.calibration
+    if told is None or told["reason"] is None:
+        return told
+    return {**told, "reason": masker.text(told["reason"])}
 
 
 def timestamp(instant: Instant) -> str:
@@ -227,4 +239,5 @@ def _facts(
         until=notes.until,
         load_changes_s=None if plan.case.stages is not None else plan.ramp_up_s,
         trace_ids=None if plan.case.trace is None else TraceIds(run_id, plan.index),
+        tool_error=notes.tool_error,
     )

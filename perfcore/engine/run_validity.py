@@ -107,6 +107,9 @@ def _test_signals(
         planned_starts=None if plan.requests is None or is_shorter else plan.requests - left_out,
         achieved_starts=figures.counter("requests") + figures.counter("interrupted"),
         dropped=notes.dropped,
+        rate_per_worker=None if notes.tool_error is None else notes.tool_error.rate_per_worker,
+        safe_rate_per_worker=None if notes.tool_error is None else notes.tool_error.safe_rate_per_worker,
+        workers_for_a_safe_rate=notes.workers_for_a_safe_rate,
         is_full_throttle=not (case.is_open or throttled or case.pacing_s or case.think_time.kind != "none"),
     )
 

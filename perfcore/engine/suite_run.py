@@ -22,6 +22,7 @@ from perfcore.engine.run_validity import run_validity
 from perfcore.engine.sample_keeping import SampleKeeping
 from perfcore.engine.scenario import Scenario
 from perfcore.engine.supervisor import Supervisor
+from perfcore.engine.tool_errors import note_tool_errors
 from perfcore.engine.worker import SharedBudget, WorkerJob
 from perfcore.metrics.environment import EnvironmentSampler
 from perfcore.metrics.progress import RunProgress
@@ -52,6 +53,8 @@ class RunOrder:
     """Whether a result that is not to be trusted is a failure."""
     own_process: bool = False
     """Whether the process belongs to perfcore, which may then give way to its workers."""
+    is_calibrating: bool = False
+    """Whether the run is part of a calibration, which no older one has a say in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,9 @@ class SuiteRun:
                 job.rate_limit.close()
         not_saved = self._finish_samples(supervisor)
         notes = supervisor.notes
+        environment = sampler.document()
+        if not order.is_calibrating:
+            note_tool_errors(suite, plan.cases, supervisor.collector.tests, notes, environment)
         notes.validity = run_validity(
             suite,
             plan.cases,
@@ -161,7 +167,7 @@ class SuiteRun:
             run_id=self._run_id,
             seed=order.seed,
             command_line=order.command_line,
-            environment=sampler.document(),
+            environment=environment,
             masker=masker,
         )
         kept_suite = "" if order.run_dir is None else effective_suite(suite, masker)

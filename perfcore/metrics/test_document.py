@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from perfcore.metrics import outcomes
+from perfcore.metrics.calibration import ToolError
 from perfcore.metrics.client_delay import ClientDelay
 from perfcore.metrics.confidence import LEVEL, confidence
 from perfcore.metrics.histogram import SCHEME, Distribution
@@ -65,11 +66,12 @@ class TestFacts:
     load_changes_s: float | None = (
         0.0  # how long the load rises at the beginning; None: it changes all the time
     )
+    tool_error: ToolError | None = None  # at its rate; None without a calibration
 
 
 def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
     """One test's object under `results`."""
-    load_s, drain_s = _load_and_drain_s(figures, facts)
+    load_s, drain_s = _load_and_drain_s(figures, facts.reached_planned_end)
     load_end_ns = figures.measured_from_ns + round(load_s * 1e9)
     in_flight = _average_in_flight(figures, load_s + drain_s)
     timings = _timing_documents(figures, facts)
@@ -88,6 +90,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "stall_share": None if facts.is_open else _share(stall_share_of(figures, load_end_ns)),
         "steadiness": steadiness_document(figures, load_end_ns, facts.load_changes_s),
         "client_delay": client_delay_document(figures.client_delay),
+        "tool_error": None if facts.tool_error is None else facts.tool_error.document(),
         "phases": {name: phase_document(figures.distributions[name]) for name in PHASES},
         "status_codes": {
             str(status): int(figures.status_counts[status])
@@ -187,7 +190,13 @@ def _timing_documents(figures: TestFigures, facts: TestFacts) -> dict[str, dict[
     }
 
 
-def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, float]:
+def rate_attained(figures: TestFigures, reached_planned_end: bool) -> float:
+    """Completions a second in the time of load: `requests_per_second` of the result."""
+    load_s, _ = _load_and_drain_s(figures, reached_planned_end)
+    return _rate(figures.counter("completed_in_plan"), load_s)
+
+
+def _load_and_drain_s(figures: TestFigures, reached_planned_end: bool) -> tuple[float, float]:
     """Time of load, to the planned end or else to the last completion, and what came after it.
 
     A completion beyond the planned end shows that the load lasted until then, whatever ended it.
@@ -195,7 +204,7 @@ def _load_and_drain_s(figures: TestFigures, facts: TestFacts) -> tuple[float, fl
     start = figures.measured_from_ns
     end = max(figures.last_done_ns or start, start)
     planned_end = figures.planned_end_ns
-    if planned_end is None or not (facts.reached_planned_end or end > planned_end):
+    if planned_end is None or not (reached_planned_end or end > planned_end):
         return (end - start) / 1e9, 0.0
     return (planned_end - start) / 1e9, max(0, end - planned_end) / 1e9
 

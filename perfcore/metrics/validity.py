@@ -58,6 +58,12 @@ class TestSignals:
     stall_share: float | None = None
     """0 to 1: the time in starts that came later than 5 median gaps after the one before."""
     worker_p99_ms: tuple[float | None, ...] = ()
+    rate_per_worker: float | None = None
+    """Attained; None where this machine was not calibrated."""
+    safe_rate_per_worker: float | None = None
+    """Up to which the tool's own error was found small."""
+    workers_for_a_safe_rate: int | None = None
+    """How many would share the rate so that it is safe, where it is not."""
     is_full_throttle: bool = False
     """Whether users of a closed model send again as soon as they have their answer."""
 
@@ -95,6 +101,7 @@ def judge(run: RunSignals, tests: Sequence[TestSignals]) -> dict[str, Any]:
             [worker.busy_percent for worker in run.workers],
             run.usable_cores,
             is_full_throttle=bool(tests) and all(t.is_full_throttle and not t.is_open for t in tests),
+            workers_for_a_safe_rate=max((t.workers_for_a_safe_rate or 0 for t in tests), default=0),
         ),
     }
 
@@ -160,6 +167,10 @@ def _test_signals(test: TestSignals) -> Iterator[Signal]:
         share = 100 * exact(test.client_delay_p99_ms) / exact(test.service_p99_ms)
         detail = f"{test.client_delay_p99_ms:.4g} of {test.service_p99_ms:.4g} ms"
         yield most("client_delay_p99_percent", share, 5, 20, test=test.key, detail=detail)
+    if test.rate_per_worker is not None and test.safe_rate_per_worker:
+        share = 100 * exact(test.rate_per_worker) / exact(test.safe_rate_per_worker)
+        detail = f"{test.rate_per_worker:,.0f} of {test.safe_rate_per_worker:,.0f}/s"
+        yield most("rate_of_safe_percent", share, 100, None, test=test.key, detail=detail)
     p99s = [exact(p99) for p99 in test.worker_p99_ms if p99 is not None]
     if len(p99s) > 1 and min(p99s) > 0:
         detail = f"from {float(min(p99s)):.4g} to {float(max(p99s)):.4g} ms"

@@ -54,6 +54,11 @@ _WORDS = {
         " % of the time",
         "the users waited and nothing was sent meanwhile, so stalls are under-stated",
     ),
+    "rate_of_safe_percent": _Words(
+        "the rate of a worker was",
+        " % of the highest that calibration found safe",
+        "beyond it this tool's own error may be more than 5 % of p99",
+    ),
     "steal_percent": _Words(
         "steal was", " %", "the hypervisor gave the generator's cores to others, and that is in the figures"
     ),
@@ -132,6 +137,7 @@ def advice(
     usable_cores: int,
     *,
     is_full_throttle: bool,
+    workers_for_a_safe_rate: int = 0,
 ) -> list[str]:
     """What to do about signals that are not ok, the most useful first and no sentence twice.
 
@@ -139,7 +145,7 @@ def advice(
     """
     names = {signal.name for signal in bad}
     told = [
-        *_advice_on_workers(names, busy_percents, usable_cores, is_full_throttle),
+        *_advice_on_workers(names, busy_percents, usable_cores, is_full_throttle, workers_for_a_safe_rate),
         *_advice_on_the_load(bad),
         *_advice_on_the_machine(names, len(busy_percents), usable_cores),
     ]
@@ -156,7 +162,11 @@ def advice(
 
 
 def _advice_on_workers(
-    names: set[str], busy_percents: Sequence[float | None], cores: int, is_full_throttle: bool
+    names: set[str],
+    busy_percents: Sequence[float | None],
+    cores: int,
+    is_full_throttle: bool,
+    workers_for_a_safe_rate: int,
 ) -> Iterator[str]:
     """How many workers would do, where those that there are have too much to do or nobody knows."""
     overload = {
@@ -165,12 +175,14 @@ def _advice_on_workers(
     }  # fmt: skip
     if "dropped_arrivals_percent" not in names:
         overload.add("achieved_starts_percent")
-    if not names & overload:
+    # At full throttle more workers would send more.
+    calls_for = workers_for_a_safe_rate if "rate_of_safe_percent" in names and not is_full_throttle else 0
+    if not names & overload and not calls_for:
         return
     known, workers = [busy for busy in busy_percents if busy is not None], len(busy_percents)
     # Without a figure each is taken for one that is at its limit.
     total = math.fsum(known) if known else 100.0 * max(workers, 1)
-    needed = math.ceil(total / _BUSY_ENOUGH_PERCENT)
+    needed = max(math.ceil(total / _BUSY_ENOUGH_PERCENT), calls_for)
     if needed <= workers:
         if names - {"loop_busy_percent"}:
             yield "leave this machine to the generator: its workers had time, something else held them up"

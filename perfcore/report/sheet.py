@@ -4,10 +4,11 @@ Width is counted in terminal cells (a CJK character takes two). A table never wr
 in which they can best be missed, then the first column is shortened. Sentences wrap at words.
 """
 
+import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from rich.cells import cell_len, set_cell_size
 
@@ -51,6 +52,16 @@ def cut_middle(text: str, width: int) -> str:
 def pad(text: str, width: int, left: bool = True) -> str:
     spaces = " " * max(width - cell_len(text), 0)
     return text + spaces if left else spaces + text
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Of the terminal that the stream goes to, None where there is none."""
+    try:
+        if stream.isatty():
+            return max(os.get_terminal_size(stream.fileno()).columns, 40)
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 @dataclass(frozen=True, slots=True)

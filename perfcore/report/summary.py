@@ -5,15 +5,15 @@ codes → errors with an example → distribution → validity → incidents →
 without content is left out. Everything is read from the document, so what is shown is what was saved.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from perfcore.metrics.test_result import SuiteResult, TestResult
+from perfcore.report.plain_text import write_text
 from perfcore.report.printable import printable
-from perfcore.report.sheet import Cell, Column, Sheet, pad
+from perfcore.report.sheet import Cell, Column, Sheet, pad, terminal_width
 from perfcore.report.summary_tables import (
     NOTHING,
     distribution,
@@ -24,6 +24,7 @@ from perfcore.report.summary_tables import (
     timing_table,
     wire_table,
 )
+from perfcore.report.tool_error_lines import tool_error_lines
 from perfcore.report.validity_lines import validity_lines
 from perfcore.units import exact_rate, format_bytes, format_duration, format_ms
 
@@ -33,11 +34,6 @@ _ARRIVALS = {"poisson": "Poisson arrivals", "constant": "arrivals at equal dista
 WIDTH_WITHOUT_TERMINAL = 160
 CLOSED_MODEL = (
     "closed model: users wait for the answer before they send again; stalls of the server are under-stated"
-)
-_PLAIN = str.maketrans(
-    {"–": "-", "≥": ">", "×": "x", "µ": "u", "·": "-", "→": ">", "…": "~", "█": "#", "✓": "+", "✗": "x"}
-    | dict.fromkeys("▏▎▍▌▋▊▉", "#")
-    | dict(zip("▁▂▃▄▅▆▇", "._-=+*%", strict=True))
 )
 _VERDICTS = {
     "passed": ("green", ""),
@@ -61,14 +57,8 @@ def write_summary(
     A character that the stream's encoding lacks is replaced. OSError and ValueError of the stream (a reader
     that went away) are the caller's.
     """
-    text = summary_text(result, color=color, width=_terminal_width(stream) if width is None else width)
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
-    stream.write(text)
-    stream.flush()
+    width = terminal_width(stream) if width is None else width
+    write_text(summary_text(result, color=color, width=width), stream)
 
 
 def summary_text(result: SuiteResult, *, color: bool = False, width: int | None = None) -> str:
@@ -84,7 +74,7 @@ def summary_text(result: SuiteResult, *, color: bool = False, width: int | None 
         ("Status codes", status_lines(result, sheet)),
         ("Failures", error_lines(result, sheet)),
         ("Distribution of response times", distribution(result, sheet)),
-        ("", validity_lines(result, sheet)),
+        ("", [*validity_lines(result, sheet), *tool_error_lines(result, sheet)]),
         (
             "Incidents",
             [line for text in result.document.get("incidents") or [] for line in _item(text, sheet)],
@@ -96,16 +86,6 @@ def summary_text(result: SuiteResult, *, color: bool = False, width: int | None 
         if lines:
             blocks.append("\n".join([sheet.title(title), *lines] if title else lines))
     return "\n\n".join(blocks) + "\n"
-
-
-def _terminal_width(stream: TextIO) -> int | None:
-    """None where there is no terminal."""
-    try:
-        if stream.isatty():
-            return max(os.get_terminal_size(stream.fileno()).columns, 40)
-    except (OSError, ValueError):
-        pass
-    return None
 
 
 def _item(text: str, sheet: Sheet, style: str = "") -> list[str]:
