@@ -50,7 +50,7 @@ def _measured(order: CalibrationOrder, line: StepLine) -> Calibration:
     line.message(f"{order.runs} runs against the embedded target, about {takes}; leave the machine to them")
 
     def on_step(step: Step) -> None:
-        what = "as fast as it can" if step.rate is None else f"{step.rate:,.3g}/s"
+        what = "as fast as it can" if step.rate is None else f"{step.rate:,.0f}/s"
         line.show(f"run {step.number} of {order.runs}: {ENGINE_NAMES[step.engine]}, {what}")
 
     try:

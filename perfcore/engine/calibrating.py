@@ -162,7 +162,7 @@ def rung_of(document: dict[str, Any], held: dict[str, Any], planned_rate: float)
             "give the runs more --seconds"
         )
     truth = {name: held[f"{name}_ns"] / 1e6 for name in ("p50", "p99")}
-    busy = [s["value"] for s in document["validity"]["signals"] if s["name"] == "loop_busy_percent"]
+    signals = {signal["name"]: signal["value"] for signal in document["validity"]["signals"]}
     return Rung(
         planned_rate=round(planned_rate, 3),
         rate=test["requests_per_second"] or round(planned_rate, 3),
@@ -172,6 +172,7 @@ def rung_of(document: dict[str, Any], held: dict[str, Any], planned_rate: float)
         truth_p99_ms=truth["p99"],
         lag_p99_ms=test["schedule_lag"]["p99_ms"],
         client_delay_p99_ms=test["client_delay"]["p99_ms"],
-        busy_percent=busy[0] if busy else None,
+        busy_percent=signals.get("loop_busy_percent"),
+        waited_percent=signals.get("run_queue_wait_percent"),
         verdict=document["validity"]["verdict"],
     )

@@ -17,6 +17,8 @@ VERSION = 1
 SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 # An error of p99 up to either of them is small enough to call a rate safe.
 SMALL_SHARE_OF_P99, SMALL_ERROR_MS = 0.05, 0.15
+# A worker that waits more for a core than this, with next to nothing to do, is not alone.
+MOST_WAITED_PERCENT = 1
 # A request in a quarter of an hour: what is less is no rate that was measured.
 LOWEST_RATE = 0.001
 VERDICTS = ("valid", "suspect", "invalid")
@@ -47,6 +49,8 @@ class Rung:
     lag_p99_ms: float | None
     client_delay_p99_ms: float | None
     busy_percent: float | None
+    waited_percent: float | None
+    """Of the time the worker waited for a core that something else had."""
     verdict: str
     """Of `validity`; of several runs the middle one."""
 
@@ -76,6 +80,12 @@ class EngineCalibration:
                 break
             safe = rung.rate
         return safe
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the machine was left to the calibration: at the lowest rate nothing of its own wants a core."""
+        waited = self.rungs[0].waited_percent
+        return waited is None or waited <= MOST_WAITED_PERCENT
 
     @property
     def highest_rate(self) -> float:
@@ -140,6 +150,8 @@ class ToolError:
     p99_ms: float | None
     safe_rate_per_worker: float | None
     calibrated: str
+    quiet: bool
+    """Whether the machine was left to the calibration; else the error is the other programs' as well."""
 
     def document(self) -> dict[str, Any]:
         """As it stands in a test's part of a result."""
@@ -156,7 +168,9 @@ def tool_error(calibration: Calibration | None, engine: str, rate_per_worker: fl
         return None
     errors = known.error_ms(rate_per_worker)
     p50_ms, p99_ms = (None, None) if errors is None else errors
-    return ToolError(engine, rate_per_worker, p50_ms, p99_ms, known.safe_rate, known.calibrated)
+    return ToolError(
+        engine, rate_per_worker, p50_ms, p99_ms, known.safe_rate, known.calibrated, known.is_quiet
+    )
 
 
 # -- from runs to a ladder ------------------------------------------------------------------------------------

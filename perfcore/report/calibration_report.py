@@ -25,12 +25,18 @@ _COLUMNS = (
     Column("error p99"),
     Column("lag p99", drop=3),
     Column("client delay p99", drop=1),
-    Column("busy", drop=4),
+    Column("busy", drop=5),
+    Column("waited", drop=4),
     Column("verdict", left=True),
 )
 _LIMIT = (
     f"safe: the error of p99 is at most {SMALL_SHARE_OF_P99:.0%} of it or {format_ms(SMALL_ERROR_MS)}, "
     "here and at all lower rates"
+)
+
+_NOT_QUIET = (
+    "other programs used this machine meanwhile (waited: for a core, at the lowest rate too), and their part is "
+    "in these errors: calibrate again when it is quiet"
 )
 
 
@@ -48,7 +54,7 @@ def calibration_text(calibration: Calibration, place: Path, sheet: Sheet) -> str
     )
     blocks = [
         [
-            sheet.paint("Error of this tool on this machine, by the rate of one worker", "bold"),
+            sheet.title("Error of this tool here, by the rate of one worker"),
             *sheet.sentence(software, "dim"),
             *sheet.sentence("error: perfcore's percentile of response time less the target's own", "dim"),
             *sheet.sentence(_LIMIT, "dim"),
@@ -68,7 +74,8 @@ def _engine_lines(name: str, engine: EngineCalibration, sheet: Sheet) -> list[st
     title = sheet.title(
         ENGINE_NAMES[name], f"{told} · one worker attained {_rate(engine.capacity)} · {engine.calibrated}"
     )
-    return [title, *sheet.table(_COLUMNS, [list(_cells(rung)) for rung in engine.rungs])]
+    table = sheet.table(_COLUMNS, [list(_cells(rung)) for rung in engine.rungs])
+    return [title, *table, *([] if engine.is_quiet else sheet.sentence(_NOT_QUIET, "yellow"))]
 
 
 def _cells(rung: Rung) -> Iterator[Cell]:
@@ -79,7 +86,8 @@ def _cells(rung: Rung) -> Iterator[Cell]:
     yield Cell(format_error(rung.p99_error_ms), "" if rung.is_safe else "red")
     for figure in (rung.lag_p99_ms, rung.client_delay_p99_ms):
         yield Cell(_NOTHING if figure is None else format_ms(figure))
-    yield Cell(_NOTHING if rung.busy_percent is None else f"{rung.busy_percent:.0f} %")
+    for percent in (rung.busy_percent, rung.waited_percent):
+        yield Cell(_NOTHING if percent is None else f"{percent:.1f} %")
     yield Cell(rung.verdict, _STYLES[rung.verdict])
 
 

@@ -27,7 +27,7 @@ def _worst(known: list[tuple[str, Mapping[str, Any]]]) -> str:
     """Of the test where it is largest; where one is beyond what was calibrated, that."""
     key, error = max(known, key=lambda item: _size(item[1]))
     of = f" of {printable(key)}" if len(known) > 1 else ""
-    day = f"calibrated {error['calibrated']}"
+    day = f"calibrated {error['calibrated']}{'' if error['quiet'] else ' on a machine that was not quiet'}"
     if error["p99_ms"] is None:
         rate = f"{error['rate_per_worker']:,.0f}/s"
         return f"not known{of}: {rate} a worker is more than was measured ({day})"

@@ -150,7 +150,7 @@ def test_a_command_that_does_not_exist_is_taken_for_a_suite() -> None:
         (["Validate", "--var=A=1", TOUR], "'Validate' is no command and no file; did you mean validate?"),
         (
             ["load", TOUR],
-            "'load' is no command and no file; the commands are run, validate, schema, clean, target",
+            "'load' is no command and no file; the commands are run, validate, schema, clean, calibrate, target",
         ),
     ],
 )

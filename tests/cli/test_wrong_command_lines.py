@@ -14,6 +14,7 @@ from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
 from perfcore.cli import option_values
 from perfcore.cli.parser import (
+    CALIBRATE_OPTIONS,
     CLEAN_OPTIONS,
     RUN_OPTIONS,
     SCHEMA_OPTIONS,
@@ -31,6 +32,7 @@ COMMANDS = {
     "validate": ([SUITE], VALIDATE_OPTIONS),
     "schema": ([], SCHEMA_OPTIONS),
     "clean": ([], CLEAN_OPTIONS),
+    "calibrate": ([], CALIBRATE_OPTIONS),
     "target": ([], target_options()),
 }
 EVERY_OPTION = [
@@ -46,6 +48,7 @@ RIGHT = {
     "env": "staging",
     "seed": "1",
     "engine": "wire",
+    "seconds": "2.5",
     "results_dir": "there",
     "samples_limit": "1MB",
     "keep": "3",
@@ -66,6 +69,7 @@ WRONG = {
     "tag": ["A", "=", "=x"],
     "keep": ["-1", "x", "9" * 6000, "１", "1.5"],
     "older_than": ["30", "x", "-1d", "d", "9" * 6000, "１d"],
+    "seconds": ["0", "0.1", "-1", "601", "1d", "x", "nan", "inf", "9" * 6000, "１"],
     "port": ["-1", "65536", "x", "9" * 6000, "１", "0x50"],
 }
 

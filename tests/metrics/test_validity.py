@@ -341,3 +341,43 @@ def test_a_generator_at_its_limit_by_intent_is_not_told_how_many_workers_would_d
     advice = told(replace(CLOSED, is_full_throttle=True), 95.0, 95.0)
     assert len(advice) == 1
     assert advice[0].startswith("the generator set the rate")
+
+
+def test_a_rate_beyond_the_safe_one_warns_and_is_never_invalid() -> None:
+    for rate, state in ((1000.0, "ok"), (1000.000_001, "warn"), (1e6, "warn")):
+        test = replace(OPEN, rate_per_worker=rate, safe_rate_per_worker=1000.0)
+        signal = signal_of(judge(RunSignals(), [test]), "rate_of_safe_percent")
+        assert (signal["state"], signal["warn"], signal["invalid"]) == (state, 100.0, None)
+
+
+@pytest.mark.parametrize("safe", [None, 0.0])
+def test_without_a_safe_rate_there_is_nothing_to_compare_with(safe: float | None) -> None:
+    test = replace(OPEN, rate_per_worker=5.0, safe_rate_per_worker=safe)
+    assert "rate_of_safe_percent" not in {signal["name"] for signal in judge(RunSignals(), [test])["signals"]}
+
+
+@pytest.mark.parametrize(
+    ("needed", "is_full_throttle", "told"),
+    [
+        (3, False, ["3 workers would do: --procs 3"]),
+        (9, False, ["use every core (--procs 4), ask for less load, or load from a larger machine"]),
+        (None, False, []),
+        (3, True, []),
+    ],
+)
+def test_beyond_the_safe_rate_it_is_said_how_many_workers_would_do(
+    needed: int | None, is_full_throttle: bool, told: list[str]
+) -> None:
+    test = replace(
+        CLOSED if is_full_throttle else OPEN,
+        rate_per_worker=2500.0,
+        safe_rate_per_worker=1000.0,
+        workers_for_a_safe_rate=needed,
+        is_full_throttle=is_full_throttle,
+    )
+    document = judge(RunSignals(workers=(WorkerSignals(busy_percent=30.0),), usable_cores=4), [test])
+    (reason,) = document["reasons"]
+    assert reason.startswith(
+        "the rate of a worker was 250 % of the highest that calibration found safe (2,500 of"
+    )
+    assert [text for text in document["advice"] if "set the rate" not in text] == told
