@@ -4,6 +4,7 @@ The supervisor hands over rows and ticks; both are looked at here and nowhere el
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from perfcore.engine.plan import RunPlan
@@ -136,6 +137,16 @@ class Measuring:
             elapsed_s = (now_ns - self._collector.tests[index].measured_from_ns) / 1e9
             left_s = max(0.0, left_s - (elapsed_s - state.looks_s[state.done_looks - 1]))
         return UntilProgress(until.metric, until.precision, state.precision, left_s)
+
+    def uncut(self, counted_by_worker: MetricsCollector) -> Iterator[str]:
+        """What is to be said of requests that a worker has counted, which does not know of a warm-up that is found."""
+        for plan, figures in zip(self._plan.cases, counted_by_worker.tests, strict=True):
+            requests = figures.counter("requests")
+            if plan.case.warmup == "auto" and requests:
+                yield (
+                    f"{plan.case.key}: {requests:,} requests were counted while the supervisor stood, and are in the "
+                    "figures though some of them may have been warm-up"
+                )
 
     def settle(self, index: int) -> tuple[int, int]:
         """The test is over: its figures become those that count. Returns arrivals and dropped ones before them."""

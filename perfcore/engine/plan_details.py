@@ -20,7 +20,7 @@ _SELECTIONS = {"round_robin": "one after the other", "random": "at random"}
 
 
 def load_details(case: TestCase) -> Iterator[str]:
-    """Ramp-up, think time, pacing."""
+    """Ramp-up, think time, pacing, warm-up, precision."""
     think = case.think_time
     if case.ramp_up_s is not None:
         yield f"ramp-up {format_duration(case.ramp_up_s)}"
@@ -31,6 +31,12 @@ def load_details(case: TestCase) -> Iterator[str]:
         yield f"think time {format_duration(think.mean_s)}{spread}"
     if case.pacing_s:
         yield f"pacing {format_duration(case.pacing_s)}"
+    if case.warmup == "auto":
+        yield "warm-up found from the figures and left out"
+    elif case.warmup:
+        yield f"the first {format_duration(case.warmup)} are warm-up and left out"
+    if case.until is not None:
+        yield f"ends when p{case.until.metric:g} is known to {case.until.precision * 100:.10g} %"
 
 
 def request_details(case: TestCase) -> Iterator[str]:

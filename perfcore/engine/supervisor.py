@@ -400,6 +400,7 @@ class Supervisor:
     def _merge_accumulators(self) -> None:
         for worker, accumulator in enumerate(self._job.memory.accumulators):
             if self._job.memory.worker_word(worker, FOLDED_BLOCKS):
+                self.notes.incidents += self.measuring.uncut(accumulator)
                 self.collector.merge(accumulator)
 
     # -- progress ---------------------------------------------------------------------------------------------

@@ -212,3 +212,15 @@ def test_looks_of_a_test_that_warms_up_are_at_what_counts_by_then() -> None:
     assert 8 * SECOND <= figures.measured_from_ns - START_NS <= 10 * SECOND
     assert figures.planned_end_ns == START_NS + ended_s * SECOND
     assert figures.distributions["response"].max_ns < 12 * MS
+
+
+def test_what_a_worker_counted_itself_is_told_where_a_warm_up_is_found():
+    tests = [TestCase(name="a", endpoint="/", warmup="auto"), TestCase(name="b", endpoint="/", warmup="1s")]
+    plan = plan_run(TestSuite(name="s", base_url="http://h", tests=tests), 1)
+    counted = MetricsCollector(2)
+    for case in (0, 1):
+        counted.tests[case].begin(START_NS, None)
+    counted.fold(np.concatenate([rows_of(3, case=0), rows_of(5, case=1)]))
+    told = list(Measuring(plan, MetricsCollector(2), RunMemory(1, 2)).uncut(counted))
+    assert [text.partition(" requests")[0] for text in told] == ["a: 3"]
+    assert list(Measuring(plan, MetricsCollector(2), RunMemory(1, 2)).uncut(MetricsCollector(2))) == []

@@ -137,6 +137,12 @@ def test_users_of_a_phase_are_spread_evenly(users: list[int], workers: int) -> N
     [
         ({}, []),
         ({"ramp_up": "10s", "pacing": 1}, ["ramp-up 10s", "pacing 1s"]),
+        ({"warmup": "5s"}, ["the first 5s are warm-up and left out"]),
+        ({"warmup": "auto"}, ["warm-up found from the figures and left out"]),
+        (
+            {"duration": "1m", "until": {"metric": "p99.9", "precision": "2.5%"}},
+            ["ends when p99.9 is known to 2.5 %"],
+        ),
         ({"think_time": "200ms"}, ["think time 200ms"]),
         ({"think_time": {"min": "100ms", "max": "300ms"}}, ["think time 100ms to 300ms"]),
         ({"think_time": {"mean": 2, "distribution": "exponential"}}, ["think time 2s, exponential"]),
