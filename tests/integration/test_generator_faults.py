@@ -146,9 +146,10 @@ def test_while_a_worker_is_stopped_an_answer_lies_in_the_kernel_and_client_delay
         }  # else HTTP/2 might be negotiated
     suite = one_test(any_target.url, endpoint=f"/delay/{HELD_MS}", iterations=3, **keys)
     with started(tmp_path, suite, "--procs", "1", "--engine", engine, "--samples") as process:
+        any_target.wait_for_requests(1)
+        (worker,) = workers_of(process, 1)
         # The second request is with the target, which answers it while nobody reads.
         any_target.wait_for_requests(2)
-        (worker,) = workers_of(process, 1)
         os.kill(worker, signal.SIGSTOP)
         time.sleep(STOP_S)
         os.kill(worker, signal.SIGCONT)
@@ -158,9 +159,14 @@ def test_while_a_worker_is_stopped_an_answer_lies_in_the_kernel_and_client_delay
     # It was stopped early in the 150 ms: for most of the half second the answer was there.
     assert test["client_delay"]["max_ms"] > 300
     assert test["timing"]["max_ms"] > 450
-    stopped = rows[np.argmax(rows["delay_us"])]
-    without_ms = (stopped["done_ns"] - stopped["issued_ns"]) / 1e6 - stopped["delay_us"] / 1000
-    assert HELD_MS - 0.002 < without_ms < HELD_MS + (test["timing"]["max_ms"] - HELD_MS) / 2
-    # Of three the p99 is the longest.
-    assert test["client_delay"]["corrected"]["p99"] < test["timing"]["percentiles"]["p99"] - 200
+    # What is left of each is what the target took, which a busy machine may make longer.
+    response_ms, delay_ms = (rows["done_ns"] - rows["due_ns"]) / 1e6, rows["delay_us"] / 1000
+    stopped = np.argmax(delay_ms)
+    service_ms = (rows["done_ns"] - rows["issued_ns"])[stopped] / 1e6
+    assert HELD_MS - 0.002 < service_ms - delay_ms[stopped] < service_ms - 300
+    corrected = test["client_delay"]["corrected"]
+    for name, percentile in (("p50", 50), ("p99", 99)):
+        expected = np.quantile(response_ms - delay_ms, percentile / 100, method="inverted_cdf")
+        assert corrected[name] == pytest.approx(expected, rel=1e-3), (response_ms, delay_ms)
+    assert corrected["p50"] < 300
     assert signals_of(done)["client_delay_p99_percent"]["state"] == "invalid"
