@@ -101,9 +101,16 @@ def judge(run: RunSignals, tests: Sequence[TestSignals]) -> dict[str, Any]:
             [worker.busy_percent for worker in run.workers],
             run.usable_cores,
             is_full_throttle=bool(tests) and all(t.is_full_throttle and not t.is_open for t in tests),
+            starts_missed=max((_starts_missed(test) for test in tests), default=1.0),
             workers_for_a_safe_rate=max((t.workers_for_a_safe_rate or 0 for t in tests), default=0),
         ),
     }
+
+
+def _starts_missed(test: TestSignals) -> float:
+    """How many times more was planned than was started or dropped; 1 where all was."""
+    came = test.achieved_starts + test.dropped
+    return max(1.0, test.planned_starts / came) if test.planned_starts and came else 1.0
 
 
 # -- the rows of the table ------------------------------------------------------------------------------------

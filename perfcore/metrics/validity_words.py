@@ -138,14 +138,18 @@ def advice(
     *,
     is_full_throttle: bool,
     workers_for_a_safe_rate: int = 0,
+    starts_missed: float = 1.0,
 ) -> list[str]:
     """What to do about signals that are not ok, the most useful first and no sentence twice.
 
-    `busy_percents` are the workers' own. At full throttle of a closed model it says which side set the rate.
+    `busy_percents` are the workers' own, `starts_missed` how many times more was planned than could be started. At full
+    throttle of a closed model it says which side set the rate.
     """
     names = {signal.name for signal in bad}
     told = [
-        *_advice_on_workers(names, busy_percents, usable_cores, is_full_throttle, workers_for_a_safe_rate),
+        *_advice_on_workers(
+            names, busy_percents, usable_cores, is_full_throttle, workers_for_a_safe_rate, starts_missed
+        ),
         *_advice_on_the_load(bad),
         *_advice_on_the_machine(names, len(busy_percents), usable_cores),
     ]
@@ -167,6 +171,7 @@ def _advice_on_workers(
     cores: int,
     is_full_throttle: bool,
     workers_for_a_safe_rate: int,
+    starts_missed: float,
 ) -> Iterator[str]:
     """How many workers would do, where those that there are have too much to do or nobody knows."""
     overload = {
@@ -181,7 +186,7 @@ def _advice_on_workers(
         return
     known, workers = [busy for busy in busy_percents if busy is not None], len(busy_percents)
     # Without a figure each is taken for one that is at its limit.
-    total = math.fsum(known) if known else 100.0 * max(workers, 1)
+    total = starts_missed * (math.fsum(known) if known else 100.0 * max(workers, 1))
     needed = max(math.ceil(total / _BUSY_ENOUGH_PERCENT), calls_for)
     if needed <= workers:
         if names - {"loop_busy_percent"}:

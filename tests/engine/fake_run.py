@@ -65,6 +65,7 @@ class Run:
             self.transport,
             self.recorder,
             clock=self.clock,
+            cpu_clock=self.clock,
             on_failure=lambda exchange, text: self.failures.append((exchange.user, text)),
             on_housekeeping=self._keep_house,
             spins=self.spins,

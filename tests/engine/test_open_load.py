@@ -73,6 +73,20 @@ def test_work_while_awake_is_not_waiting() -> None:
     assert run.loop.spun_ns == pytest.approx(200 * 0.4 * MS, rel=0.1)
 
 
+def test_what_was_due_before_the_end_is_started_by_a_loop_that_was_held_up_across_it() -> None:
+    # A start takes 30 ms once, and nine more arrivals are due meanwhile, before the end of the load.
+    load = open_load(rate="100/s", duration="100ms")
+    run = Run([load], start_takes_ns=30 * MS)
+    assert due_ms(run) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert load.arrivals.taken == 10
+
+
+def test_a_loop_that_cannot_keep_up_ends_without_all_that_was_due() -> None:
+    load = open_load(rate="10000/s", duration="1s", max_users=20_000)
+    run = Run([load], start_takes_ns=10 * MS)
+    assert 64 <= len(run.rows) < 2_000
+
+
 def test_the_most_recently_freed_user_goes_first() -> None:
     run = Run([open_load()], answer=lambda _: Answer(after_ns=15 * MS))
     users = Counter(row.user for row in run.rows)
