@@ -25,8 +25,10 @@ class Arrivals:
         self.taken = 0
         self.dropped = 0
         self.warmup_dropped = 0
+        self._following: int | None = None  # the offset after the next one, where it was looked up beforehand
         self.next_ns = NEVER_NS
         self._advance()
+        self.look_ahead()
 
     def begin_at(self, start_ns: int) -> None:
         """Say when the load begins; before the first arrival was taken."""
@@ -53,10 +55,17 @@ class Arrivals:
         else:
             self.warmup_dropped += 1
 
+    def look_ahead(self) -> None:
+        """Find out when the arrival after the next one is due: 2 µs that are better spent when nobody waits."""
+        if self._following is None:
+            self._following = next(self._offsets, None)
+
     def end(self) -> None:
         """Nothing arrives any more."""
         self.next_ns = NEVER_NS
 
     def _advance(self) -> None:
-        offset_ns = next(self._offsets, None)
+        offset_ns, self._following = self._following, None
+        if offset_ns is None:
+            offset_ns = next(self._offsets, None)
         self.next_ns = NEVER_NS if offset_ns is None else self._start_ns + offset_ns
