@@ -103,8 +103,7 @@ class LoadLoop:
             before_ns = clock()
             if before_ns - returned_ns > self.longest_pass_ns:
                 self.longest_pass_ns = before_ns - returned_ns
-            if self._early_s and 0 < wait_until_ns - before_ns < _LAST_NS:
-                self._wait_for(wait_until_ns)
+            if self._early_s and 0 < wait_until_ns - before_ns < _LAST_NS and self._wait_for(wait_until_ns):
                 continue
             timeout_s = (wait_until_ns - before_ns) / 1e9 - self._early_s
             completed = self._transport.poll(timeout_s if timeout_s > 0 else 0.0)
@@ -116,12 +115,10 @@ class LoadLoop:
             if not self._waiting and all(load.is_started and not load.in_flight for load in self._loads):
                 self._housekeeping_ns = 0  # everything may be over: look at once
 
-    def _wait_for(self, until_ns: int) -> None:
-        """The very last stretch: to look for answers takes longer."""
+    def _wait_for(self, until_ns: int) -> bool:
+        """The very last stretch: to look for answers takes longer. Whether the instant was reached."""
         clock = self._clock
-        for _ in range(_LAST_LOOKS):
-            if clock() >= until_ns:
-                break
+        return any(clock() >= until_ns for _ in range(_LAST_LOOKS))
 
     def _note_spin(self, from_ns: int) -> int:
         """A pass in which nothing happened is over. Of several the first is not known: it costs as little as any."""
