@@ -19,7 +19,9 @@ def wire_kinds():
     for module in (request_kinds, httpbin_kinds):
         for one in module.KINDS:
             if not needs_transfers(one.keys) and not one.keys["endpoint"].startswith(NOWHERE):
-                yield replace(one, keys={**one.keys, "name": f"{module.__name__} {one.name}"})
+                # The server answers whatever it is asked, and a machine that stands for a moment is no time-out.
+                in_time = {"timeout": "30s"} if "timeout" in one.keys else {}
+                yield replace(one, keys={**one.keys, **in_time, "name": f"{module.__name__} {one.name}"})
 
 
 @pytest.fixture(scope="module")
