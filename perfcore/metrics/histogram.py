@@ -71,7 +71,8 @@ class Distribution:
             return
         if index is None:
             index = bucket_index(durations_ns)
-        low, high = int(index.min()), int(index.max())
+        lowest_ns, highest_ns = int(durations_ns.min()), int(durations_ns.max())
+        low, high = bucket_index(np.array((lowest_ns, highest_ns), np.int64)).tolist()
         if low < 0 or high >= BUCKETS:
             self._head[_UNDER] += np.count_nonzero(index < 0)
             self._head[_OVER] += np.count_nonzero(index >= BUCKETS)
@@ -80,17 +81,19 @@ class Distribution:
         if index.size:
             counts = np.bincount(index - low, minlength=high - low + 1)
             self.buckets[low : high + 1] += counts
-        self._add_exact(durations_ns)
+        self._add_exact(durations_ns, lowest_ns, highest_ns)
 
-    def _add_exact(self, durations_ns: Integers) -> None:
+    def _add_exact(self, durations_ns: Integers, lowest: int, highest: int) -> None:
         head = self._head
-        lowest, highest = int(durations_ns.min()), int(durations_ns.max())
         self._widen(lowest, highest)
         head[_COUNT] += durations_ns.size
         head[_SUM_NS] += int(durations_ns.sum())
-        microseconds = np.minimum((durations_ns + 500) // 1000, _LONGEST_SQUARED_US)
+        microseconds = (durations_ns + 500) // 1000
+        longest_us = (max(highest, -lowest) + 500) // 1000
+        if longest_us > _LONGEST_SQUARED_US:
+            longest_us = _LONGEST_SQUARED_US
+            microseconds = np.minimum(microseconds, longest_us)
         head[_SUM_US] += int(microseconds.sum())
-        longest_us = min((max(highest, -lowest) + 500) // 1000, _LONGEST_SQUARED_US)
         self._set_squares(self._squares_us + _sum_of_squares(microseconds, longest_us))
         if highest > self._largest[0]:
             self._keep_largest(durations_ns)
