@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from perfcore.cli.messages import output, write_utf8
+from perfcore.cli.signal_handlers import handled
 from perfcore.engine.calibrating import CalibrationOrder, Step, calibrate
 from perfcore.engine.engine_choice import Engine
 from perfcore.errors import ExitCode
@@ -82,13 +83,5 @@ def _every_signal_interrupts() -> Iterator[None]:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {
-        number: signal.signal(number, on_signal)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
+    with handled(on_signal, signal.SIGTERM, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

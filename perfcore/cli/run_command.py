@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from perfcore.cli.messages import output, tell, warn
+from perfcore.cli.signal_handlers import handled
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.plan import plan_run
 from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
@@ -124,14 +125,5 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
         view.update(progress)
 
     runner.on_progress = on_progress
-    # What was ignored when we were started stays so: under nohup a run outlives its terminal.
-    before = {
-        number: signal.signal(number, on_signal)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
+    with handled(on_signal, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from integration.loop_thread import serving
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _BOUNDARY = re.compile(rb'boundary="?([^"\r\n;]+)')
@@ -70,19 +71,5 @@ class _Connection(asyncio.Protocol):
 def recording_server(socket: Path) -> Iterator[RecordingServer]:
     """Running on a port of 127.0.0.1, and on this Unix socket."""
     server = RecordingServer()
-    loop = asyncio.new_event_loop()
-
-    async def listen() -> None:
-        listener = await loop.create_server(lambda: _Connection(server), "127.0.0.1", 0, backlog=512)
-        server.port = listener.sockets[0].getsockname()[1]
-        await loop.create_unix_server(lambda: _Connection(server), str(socket), backlog=512)
-
-    loop.run_until_complete(listen())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(lambda: _Connection(server), socket) as server.port:
         yield server
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()

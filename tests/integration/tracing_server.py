@@ -2,10 +2,11 @@
 
 import asyncio
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from integration.loop_thread import serving
 
 _TRACEPARENT = re.compile(rb"\r\ntraceparent: *([^\r\n]*)\r\n", re.IGNORECASE)
 _USER = re.compile(rb"\r\nx-user: *(\d+)\r\n", re.IGNORECASE)
@@ -85,18 +86,5 @@ class _Connection(asyncio.Protocol):
 def tracing_server() -> Iterator[TracingServer]:
     """Running on a port of 127.0.0.1."""
     server = TracingServer()
-    loop = asyncio.new_event_loop()
-
-    async def listen() -> None:
-        listener = await loop.create_server(lambda: _Connection(server), "127.0.0.1", 0, backlog=512)
-        server.port = listener.sockets[0].getsockname()[1]
-
-    loop.run_until_complete(listen())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(lambda: _Connection(server)) as server.port:
         yield server
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()

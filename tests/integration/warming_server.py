@@ -2,10 +2,11 @@
 
 import asyncio
 import math
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from integration.loop_thread import serving
 
 FIRST_MS = 40.0
 LAST_MS = 2.0
@@ -52,18 +53,5 @@ class _Connection(asyncio.Protocol):
 def warming_server() -> Iterator[WarmingServer]:
     """Running on a port of 127.0.0.1."""
     server = WarmingServer()
-    loop = asyncio.new_event_loop()
-
-    async def listen() -> None:
-        listener = await loop.create_server(lambda: _Connection(server), "127.0.0.1", 0, backlog=512)
-        server.port = listener.sockets[0].getsockname()[1]
-
-    loop.run_until_complete(listen())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(lambda: _Connection(server)) as server.port:
         yield server
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
