@@ -174,6 +174,8 @@ def incidents(plans: Sequence[CasePlan], figures: Sequence[TestFigures], notes: 
             times = "once" if noted.emptied_jars == 1 else f"{noted.emptied_jars:,} times"
             lines.append(f"{plan.case.key}: a user's jar held over 1,000 cookies and was emptied, {times}")
     for plan, test in zip(plans, figures, strict=True):
+        if test.counter("warmup_requests") and not test.counter("requests"):
+            lines.append(f"{plan.case.key}: all requests were due in the warm-up, and nothing was measured")
         resent = test.counter("resent")
         if resent and plan.case.method in _NOT_IDEMPOTENT:
             what = "requests were" if resent > 1 else "request was"

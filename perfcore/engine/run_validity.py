@@ -27,6 +27,8 @@ from perfcore.metrics.worker_spread import WorkerSpread
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_suite import TestSuite
 
+_SHORTEST_TOLD_NS = 1_000_000_000
+
 
 def run_validity(
     suite: TestSuite,
@@ -119,9 +121,13 @@ def _loop_signals(memory: RunMemory, worker: int) -> dict[str, float]:
     wall_ns = memory.worker_word(worker, WALL_NS)
     if not wall_ns:
         return {}
-    return {
+    busy = {
         "busy_percent": 100 * memory.worker_word(worker, BUSY_NS) / wall_ns,
         "worst_busy_percent": memory.worker_word(worker, WORST_BUSY_PPM) / 10_000,
+    }
+    return {
+        # What a beginning and an end cost is no measure of a load that lasts less than a second.
+        **(busy if wall_ns >= _SHORTEST_TOLD_NS else {}),
         "longest_pass_ms": memory.worker_word(worker, LONGEST_PASS_NS) / 1e6,
         "longest_gc_pause_ms": memory.worker_word(worker, LONGEST_GC_NS) / 1e6,
     }

@@ -219,8 +219,6 @@ class _Worker:
             self._begin(load, start_ns)
         sampler = FailureSampler(self._job.masker, transport, start_ns, self.send_if_room)
 
-        watch = LoopWatch(self._memory, self._index, start_ns)
-
         def longest_pass_ns() -> int:
             return max(loop.longest_pass_ns, transport.longest_pass_ns)
 
@@ -242,6 +240,7 @@ class _Worker:
             spins=self._job.spins,
         )
         _sleep_until(start_ns)
+        watch = LoopWatch(self._memory, self._index, time.monotonic_ns())
         with watch.garbage:
             loop.run()
         watch.end(time.monotonic_ns(), spun_ns=loop.spun_ns, longest_pass_ns=longest_pass_ns())

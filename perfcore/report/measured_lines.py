@@ -9,6 +9,7 @@ from perfcore.report.printable import printable
 from perfcore.report.sheet import Sheet
 from perfcore.units import format_duration
 
+_SHORTEST_TO_CUT_MS = 20_000  # four batches of five seconds
 _MOST_LINES = 8
 
 
@@ -24,7 +25,8 @@ def measured_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
 def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
     warmup, until = document.get("warmup"), document.get("until")
     if warmup:
-        yield _warmup(warmup)
+        lasted_ms = (document.get("parallel_execution") or {}).get("total_duration_ms", 0)
+        yield _warmup(warmup, is_long=lasted_ms >= _SHORTEST_TO_CUT_MS)
     if until:
         yield _until(until)
     steadiness = document.get("steadiness") or {}
@@ -40,9 +42,13 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"not stationary: {changes} in the measured time, and the figures are of all of it"
 
 
-def _warmup(warmup: Mapping[str, Any]) -> str:
+def _warmup(warmup: Mapping[str, Any], *, is_long: bool) -> str:
     if not warmup["until_s"]:
-        return "no warm-up was found to leave out"
+        return (
+            "no warm-up was found to leave out"
+            if is_long
+            else "too short to find a warm-up in: 20 s at least"
+        )
     found = "found and " if warmup["kind"] == "auto" else ""
     count = warmup["requests"]
     requests = f"{count:,} request{'' if count == 1 else 's'}"

@@ -230,6 +230,8 @@ def _verdict_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
     if reason:
         first, *rest = sheet.sentence(reason, first=" " * (len(verdict) + 2), rest="  ")
         lines = [lines[0] + first[len(verdict) :], *rest]
+    if verdict != "invalid" and (document.get("validity") or {}).get("verdict") == "invalid":
+        lines += sheet.sentence("but the figures are not to be trusted: see Validity below", "yellow")
     if thresholds:
         columns = [
             Column("threshold", left=True),

@@ -19,7 +19,7 @@ def read_percentage(value: object) -> float:
     match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
     percent = Decimal(match.group(1)) if match is not None else Decimal(0)
     if not 0 < percent <= 100:
-        raise ValueError(f"{shown(value)} is not a percentage above 0%; write 5%, 50% or 100%")
+        raise ValueError(f"{shown(value)} is not a percentage above 0% and up to 100%; write 5%, 50% or 100%")
     return float(percent.scaleb(-2))
 
 

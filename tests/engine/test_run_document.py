@@ -136,3 +136,14 @@ def test_a_jar_that_was_emptied_is_told() -> None:
     assert incidents(plan.cases, figures, notes) == [
         "test_0: a user's jar held over 1,000 cookies and was emptied, 3 times"
     ]
+
+
+def test_a_test_that_was_all_warm_up_says_so() -> None:
+    suite = suite_of("GET")
+    collector = MetricsCollector(1)
+    collector.tests[0].begin(START_NS, None, 10**9)
+    collector.fold(rows_of(3))
+    told = incidents(
+        plan_run(suite, 1).cases, collector.tests, RunNotes(Instant(0, 0), tests=[TestNotes(began=True)])
+    )
+    assert any("all requests were due in the warm-up" in line for line in told)

@@ -240,7 +240,7 @@ def look_alikes(draw: st.DrawFn) -> tuple[Answer, bytes]:
 
 
 @given(look_alikes())
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_only_one_whole_answer_alike_is_recognised(pair: tuple[Answer, bytes]) -> None:
     first, following = pair
     known = learned(first.data)

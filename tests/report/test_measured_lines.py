@@ -29,12 +29,20 @@ def test_without_any_of_it_nothing_is_said():
         ({"requests": 1}, "warm-up of 5s left out, with 1 request"),
         ({"requests": 0}, "warm-up of 5s left out, with 0 requests"),
         ({"kind": "auto", "until_s": 15.0}, "warm-up of 15s found and left out, with 1,234 requests"),
-        ({"kind": "auto", "until_s": 0.0}, "no warm-up was found to leave out"),
+        ({"kind": "auto", "until_s": 0.0}, "too short to find a warm-up in: 20 s at least"),
         ({"until_s": 0.5}, "warm-up of 500ms left out, with 1,234 requests"),
     ],
 )
 def test_a_warm_up_is_told(changes, sentence):
     assert of(warmup=FIXED | changes) == [sentence]
+
+
+def test_that_none_was_found_is_told_where_one_could_be():
+    lasted = {"total_duration_ms": 20_000.0, "concurrent_users": 1, "drain_ms": 0.0, "max_in_flight": 1}
+    found = of(
+        warmup=FIXED | {"kind": "auto", "until_s": 0.0}, parallel_execution={**lasted, "avg_in_flight": 1.0}
+    )
+    assert found == ["no warm-up was found to leave out"]
 
 
 @pytest.mark.parametrize(

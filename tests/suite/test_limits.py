@@ -59,7 +59,7 @@ def test_limits_are_kept_in_plain_units(limits, attribute, value):
         ("{max_duration: 0}", "limits.max_duration: 0 is not a duration greater than 0"),
         (
             "{abort_on_error_rate: 0%}",
-            "limits.abort_on_error_rate: '0%' is not a percentage above 0%; write 5%",
+            "limits.abort_on_error_rate: '0%' is not a percentage above 0% and up to 100%; write 5%",
         ),
         ("{abort_on_error_rate: 101%}", "limits.abort_on_error_rate: '101%' is not a percentage"),
         ("{abort_on_error_rate: 0.5}", "limits.abort_on_error_rate: 0.5 is not a percentage"),

@@ -20,7 +20,7 @@ from .suites import suite
 
 SCHEMA = Draft202012Validator(json_schema())
 PERCENTILE = "write a percentile of response time, such as p50, p99 or p99.9"
-PERCENTAGE = "is not a percentage above 0%; write 5%, 50% or 100%"
+PERCENTAGE = "is not a percentage above 0% and up to 100%; write 5%, 50% or 100%"
 UNTIL = {"metric": "p99", "precision": "5%"}
 STAGES = [{"duration": "30s", "users": 50}, {"duration": "10s", "users": 0}]
 
