@@ -141,7 +141,7 @@ class _Measuring:
             is_calibrating=True,
         )
         document: dict[str, Any] = dict(FreshInterpreter(order, None).run().document)
-        if "load" not in document["results"]:
+        if "load" not in document["results"] or document["verdict"] == "incomplete":
             told = "; ".join(document["incidents"]) or "its test never began"
             raise SetupFailedError(f"a run of the calibration failed: {told}")
         self._environment = document["environment"]

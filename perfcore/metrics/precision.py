@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 from perfcore.metrics.confidence import Confidence
+from perfcore.suite.measured_time import FIRST_LOOK_S
 
-FIRST_LOOK_S = 3.0
 _RATIO = 1.25
 _MISSES = 0.05
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from perfcore.metrics.confidence import Confidence, confidence
 from perfcore.metrics.histogram import Distribution, bucket_index
-from perfcore.metrics.precision import FIRST_LOOK_S, Precision, look_times_s, precision_level
+from perfcore.metrics.precision import Precision, look_times_s, precision_level
 from perfcore.metrics.timeline import Timeline
+from perfcore.suite.measured_time import FIRST_LOOK_S
 
 from .test_confidence import SERVICE_NS, queues, true_quantile_ns
 

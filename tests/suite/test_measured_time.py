@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from perfcore.errors import SuiteError
+from perfcore.metrics.precision import look_times_s
+from perfcore.metrics.steadiness import FEWEST_TO_CUT
 from perfcore.suite.config_loader import load_suite
+from perfcore.suite.measured_time import FIRST_LOOK_AUTO_S, FIRST_LOOK_S
+from perfcore.suite.mistakes import ModelError
 from perfcore.suite.percentage import read_percentage
 from perfcore.suite.schema import json_schema
 from perfcore.suite.secrets import Masker, effective_suite
@@ -273,7 +277,7 @@ def test_the_schema_refuses_wrong_ones(keys):
 
 @settings(deadline=None, max_examples=50)
 @given(
-    st.one_of(st.just("auto"), st.floats(0, 59), st.sampled_from(["1s", "10s500ms", 0, None])),
+    st.one_of(st.just("auto"), st.floats(0, 56), st.sampled_from(["1s", "10s500ms", 0, None])),
     st.one_of(
         st.none(),
         st.fixed_dictionaries(
@@ -296,3 +300,29 @@ def test_they_load_again_as_what_they_were(warmup, until):
     assert list(SCHEMA.iter_errors(read_yaml(text).data)) == []
     again = load_suite("-", stdin=text.encode(), environ={}).tests[0]
     assert (again.warmup, again.until) == (made.tests[0].warmup, made.tests[0].until)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"duration": "3s"}, "until: looks from 3 s of measured time on; give a longer duration than '3s'"),
+        ({"duration": "5s", "warmup": "2s"}, "until: looks from 3 s of measured time on"),
+        (
+            {"duration": "20s", "warmup": "auto"},
+            "until: looks from 20 s on, since warmup: auto needs as long",
+        ),
+    ],
+)
+def test_a_load_that_ends_before_the_first_look_is_a_mistake(keys, told):
+    with pytest.raises(ModelError) as caught:
+        TestCase(name="t", endpoint="/", until=UNTIL, **keys)
+    assert told in str(caught.value)
+
+
+def test_a_load_that_is_looked_at_once_is_none():
+    TestCase(name="t", endpoint="/", until=UNTIL, duration="3.1s")
+    TestCase(name="t", endpoint="/", until=UNTIL, duration="21s", warmup="auto")
+
+
+def test_the_first_looks_are_those_of_the_run():
+    assert (FIRST_LOOK_AUTO_S, look_times_s(10)[0]) == (FEWEST_TO_CUT, FIRST_LOOK_S)
