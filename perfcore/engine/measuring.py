@@ -16,8 +16,8 @@ from perfcore.metrics.progress import UntilProgress
 from perfcore.metrics.run_memory import ARRIVALS, DROPPED, RunMemory
 from perfcore.metrics.samples import Rows
 from perfcore.metrics.statistics import quantile_fraction
-from perfcore.metrics.steadiness import FEWEST_TO_CUT
 from perfcore.metrics.warmup import WarmupSegments
+from perfcore.suite.measured_time import FIRST_LOOK_AUTO_S, FIRST_LOOK_S
 
 
 @dataclass(slots=True)
@@ -52,8 +52,8 @@ class Measuring:
             assert figures.planned_end_ns is not None
             span_s = (figures.planned_end_ns - figures.measured_from_ns) / 1e9
             # Before a warm-up could be found a look would be at nothing else.
-            first_s = FEWEST_TO_CUT if index in self._segments else 0
-            self.until[index] = UntilState([at_s for at_s in look_times_s(span_s) if at_s >= first_s])
+            first_s = FIRST_LOOK_AUTO_S if index in self._segments else FIRST_LOOK_S
+            self.until[index] = UntilState(look_times_s(span_s, first_s))
 
     def fold(self, rows: Rows) -> None:
         """Rows that the collector has counted."""

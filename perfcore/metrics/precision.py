@@ -15,10 +15,10 @@ _RATIO = 1.25
 _MISSES = 0.05
 
 
-def look_times_s(span_s: float) -> list[float]:
+def look_times_s(span_s: float, first_s: float = FIRST_LOOK_S) -> list[float]:
     """Times at which to look, of a load that lasts so long at most; none where it is shorter than the first."""
     looks = []
-    at_s = FIRST_LOOK_S
+    at_s = first_s
     while at_s < span_s:
         looks.append(at_s)
         at_s *= _RATIO

@@ -205,7 +205,7 @@ def test_looks_of_a_test_that_warms_up_are_at_what_counts_by_then() -> None:
     warming(tests, 60, slow=8)
     figures, ended_s = tests.collector.tests[0], tests.end_s()
     # The slow beginning alone would be known after three seconds.
-    looks_s = [look for look in look_times_s(120) if look >= 20]
+    looks_s = look_times_s(120, 20)
     assert ended_s in [np.ceil(look) for look in looks_s[:2]]
     assert tests.measuring.until_facts(0).level == precision_level(len(looks_s))
     tests.measuring.settle(0)

@@ -326,3 +326,4 @@ def test_a_load_that_is_looked_at_once_is_none():
 
 def test_the_first_looks_are_those_of_the_run():
     assert (FIRST_LOOK_AUTO_S, look_times_s(10)[0]) == (FEWEST_TO_CUT, FIRST_LOOK_S)
+    assert look_times_s(20.5, FIRST_LOOK_AUTO_S) == [20.0]
