@@ -5,15 +5,17 @@ from collections.abc import Callable
 from typing import TypeVar
 
 WAIT_S = 20.0
-_BETWEEN_LOOKS_S = 0.002
+BETWEEN_LOOKS_S = 0.002
 
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], what: str, seconds: float = WAIT_S) -> Value:
+def wait_until(
+    condition: Callable[[], Value], what: str, seconds: float = WAIT_S, between_s: float = BETWEEN_LOOKS_S
+) -> Value:
     """The condition's first true value; fails after so long."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(_BETWEEN_LOOKS_S)
+        time.sleep(between_s)
     return value
