@@ -36,7 +36,7 @@ from waiting import wait_until
 def test_a_signal_at_full_rate_costs_nothing_that_was_measured(tmp_path, target, engine):
     suite = one_test(target.url, endpoint="/health", parallel_users=20, duration="30s")
     with started(tmp_path, suite, "--procs", "2", "--samples", "--engine", engine) as process:
-        under_load(target, 5000)
+        under_load(target, 2000)
         interrupt(process)
         done = ended(process, tmp_path)
     assert done.code == 105
@@ -113,7 +113,7 @@ def test_what_was_ignored_at_the_start_stays_ignored(tmp_path, target):
     def ignore():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    suite = one_test(target.url, endpoint="/health", duration="1500ms")
+    suite = one_test(target.url, endpoint="/health", duration="1s")
     with started(tmp_path, suite, "--procs", "1", preexec_fn=ignore) as process:
         under_load(target)
         interrupt(process, signal.SIGHUP)
