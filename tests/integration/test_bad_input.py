@@ -16,6 +16,7 @@ from integration.runs import (
     write_suite,
 )
 
+from perfcore.cli.main import main
 from perfcore.errors import ExitCode
 
 TOUR = ROOT / "config" / "test_config.yaml"
@@ -45,17 +46,20 @@ WRONG_FILES = {
 
 
 @pytest.mark.parametrize("name", WRONG_FILES)
-def test_a_wrong_file_is_told_and_nothing_is_done(name: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_told_and_nothing_is_done(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "suite.yaml").write_bytes(WRONG_FILES[name])
     os.mkfifo(tmp_path / "pipe")
     before = sorted(tmp_path.iterdir())
 
-    for done in (
-        perfcore("suite.yaml", cwd=tmp_path),
-        perfcore("validate", "suite.yaml", cwd=tmp_path),
-    ):
-        assert (done.code, done.stdout) == (ExitCode.WRONG_SUITE, "")
-        lines = done.stderr.splitlines()
+    done = perfcore("suite.yaml", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    validated = main(["validate", "suite.yaml"]), *capsys.readouterr()
+
+    for code, stdout, stderr in ((done.code, done.stdout, done.stderr), validated):
+        assert (code, stdout) == (ExitCode.WRONG_SUITE, "")
+        lines = stderr.splitlines()
         assert 1 <= len(lines) <= 101
         assert all(line.startswith("suite.yaml:") and line.isprintable() for line in lines), lines
     assert sorted(tmp_path.iterdir()) == before
