@@ -15,7 +15,7 @@ from perfcore.suite.expectation import Expectation
 
 from .suites import suite
 
-NUMBER = 10_000
+NUMBER = 4_000
 
 
 def lines_of(line: str, number: int = NUMBER) -> str:
@@ -38,10 +38,10 @@ WRONG = "- {name: T#, endpoint: /a, timeout: x, iterations: -1}"
 MANY = {
     "two in each test": suite(lines_of(WRONG)),
     "later checks find them in the first tests": suite(
-        "- {name: T1, endpoint: 'ftp://h'}\n- {name: T2, endpoint: '${NOBODY}'}\n" + lines_of(WRONG, 9_000)
+        "- {name: T1, endpoint: 'ftp://h'}\n- {name: T2, endpoint: '${NOBODY}'}\n" + lines_of(WRONG, 3_000)
     ),
     "of two tests together": suite(
-        lines_of(WRONG, 3) + "- {name: t2, endpoint: /}\n" + lines_of(WRONG, 9_000)
+        lines_of(WRONG, 3) + "- {name: t2, endpoint: /}\n" + lines_of(WRONG, 3_000)
     ),
     "found first, but standing last": suite(lines_of(WRONG, 80))
     + "  variables:\n"
@@ -51,10 +51,10 @@ MANY = {
         "base_url: http://h\ndefaults: {pacing: x, retries: x}",
     ),
     "in the last tests alone": suite(
-        lines_of("- {name: T#, endpoint: /a}", 7_000) + lines_of(WRONG.replace("T#", "W#"), 3_000)
+        lines_of("- {name: T#, endpoint: /a}", 2_500) + lines_of(WRONG.replace("T#", "W#"), 1_500)
     ),
-    "in keys of the suite below the tests": suite(lines_of(WRONG, 5_000))
-    + "".join(f"  key{n}: 1\n" for n in range(3_000)),
+    "in keys of the suite below the tests": suite(lines_of(WRONG, 2_000))
+    + "".join(f"  key{n}: 1\n" for n in range(1_500)),
 }
 
 
