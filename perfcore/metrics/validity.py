@@ -206,14 +206,22 @@ def _lag_signal(test: TestSignals, lag_ms: Fraction) -> Signal:
     if test.p50_ms is None:
         return most("schedule_lag_p99_ms", lag_ms, _LEAST_LAG_MS, None, test=test.key)
     p50_ms = exact(test.p50_ms)
-    warn, invalid = (max(Fraction(_LEAST_LAG_MS), p50_ms * share / 100) for share in (5, 20))
-    p50 = f"the p50 ({float(p50_ms):.4g} ms)"
+    (warn, warn_text), (invalid, invalid_text) = (_lag_limit(p50_ms, percent) for percent in (5, 20))
     return most(
         "schedule_lag_p99_ms",
         lag_ms,
         warn,
         invalid,
         test=test.key,
-        warn_text=f"5 % of {p50}" if warn > _LEAST_LAG_MS else "",
-        invalid_text=f"20 % of {p50}" if invalid > _LEAST_LAG_MS else "",
+        warn_text=warn_text,
+        invalid_text=invalid_text,
     )
+
+
+def _lag_limit(p50_ms: Fraction, percent: int) -> tuple[Fraction, str]:
+    """So much of the p50, or the least lag that says anything, whichever is more; and in words, which of them it is."""
+    limit_ms, least_ms = p50_ms * percent / 100, Fraction(_LEAST_LAG_MS)
+    share = f"{percent} % of the p50 ({float(p50_ms):.4g} ms)"
+    if limit_ms >= least_ms:
+        return limit_ms, share
+    return least_ms, f"{_LEAST_LAG_MS} ms, the limit where {share} is less"

@@ -8,6 +8,7 @@ from perfcore.metrics.validity_signal import Signal
 
 # Of a worker that has time left for what comes unevenly, and of one that has none.
 _BUSY_ENOUGH_PERCENT, _AT_ITS_LIMIT_PERCENT = 50, 90
+_HELD_UP = "leave this machine to the generator: its workers had time, something else held them up"
 
 
 class _Words(NamedTuple):
@@ -17,32 +18,33 @@ class _Words(NamedTuple):
 
 
 _LATE = "requests left late, response times contain the generator's own delay"
+# The order is that in which they are told: first what was not sent at all, then what is in every figure, then what
+# may be in some.
 _WORDS = {
-    "schedule_lag_p99_ms": _Words("schedule lag p99 was", " ms", _LATE),
-    "schedule_lag_growing_s": _Words(
-        "schedule lag grew without a break for", " s", "the generator cannot keep up with the rate"
-    ),
-    "client_delay_p99_percent": _Words(
-        "client delay p99 was",
-        " % of service time p99",
-        "answers lay in the kernel until the generator read them, and that time is in the figures",
-    ),
-    "achieved_starts_percent": _Words(
-        "the requests started were", " % of the plan", "the server met less load than the suite asks for"
-    ),
     "dropped_arrivals_percent": _Words(
         "dropped arrivals were",
         " %",
         "they found no user free and were not sent, so the figures lack what they would have met",
     ),
-    "loop_busy_percent": _Words(
-        "a worker's loop was busy for", " % of the time", "what comes meanwhile waits for its turn"
+    "achieved_starts_percent": _Words(
+        "the requests started were", " % of the plan", "the server met less load than the suite asks for"
     ),
-    "longest_pass_ms": _Words(
-        "the longest pass of a worker's loop took", " ms", "whatever was due or came meanwhile waited"
+    "descriptors_percent": _Words(
+        "open file descriptors of a worker were",
+        " % of what it may open",
+        "connections beyond it fail, for the generator's sake",
     ),
-    "longest_gc_pause_ms": _Words(
-        "the longest pause for garbage or hooks took", " ms", "every user of that worker waited"
+    "ephemeral_ports_percent": _Words(
+        "local ports in use were", " % of those there are", "connections beyond them fail, for the generator's sake"
+    ),
+    "schedule_lag_growing_s": _Words(
+        "schedule lag grew without a break for", " s", "the generator cannot keep up with the rate"
+    ),
+    "schedule_lag_p99_ms": _Words("schedule lag p99 was", " ms", _LATE),
+    "client_delay_p99_percent": _Words(
+        "client delay p99 was",
+        " % of service time p99",
+        "answers lay in the kernel until the generator read them, and that time is in the figures",
     ),
     "gc_pause_p99_ms": _Words(
         "pauses for garbage or hooks at p99 of the loop's passes took",
@@ -59,30 +61,31 @@ _WORDS = {
         " % of the highest that calibration found safe",
         "beyond it this tool's own error may be more than 5 % of p99",
     ),
-    "steal_percent": _Words(
-        "steal was", " %", "the hypervisor gave the generator's cores to others, and that is in the figures"
-    ),
     "cgroup_throttled_percent": _Words(
         "the control group was throttled for", " % of the time", "the generator stood still meanwhile"
+    ),
+    "steal_percent": _Words(
+        "steal was", " %", "the hypervisor gave the generator's cores to others, and that is in the figures"
     ),
     "run_queue_wait_percent": _Words(
         "a worker waited for a core for", " % of the time", "its waiting is in the response times"
     ),
-    "supervisor_cpu_percent": _Words(
-        "the supervisor took", " % of a core", "that core was not there for the workers"
+    "loop_busy_percent": _Words(
+        "a worker's loop was busy for", " % of the time", "what comes meanwhile waits for its turn"
+    ),
+    "longest_pass_ms": _Words(
+        "the longest pass of a worker's loop took", " ms", "whatever was due or came meanwhile waited"
+    ),
+    "longest_gc_pause_ms": _Words(
+        "the longest pause for garbage or hooks took", " ms", "every user of that worker waited"
     ),
     "worker_p99_ratio": _Words(
         "p99 of the workers differed by a factor of",
         "",
         "one of them was held up, or met another part of the server",
     ),
-    "descriptors_percent": _Words(
-        "open file descriptors of a worker were",
-        " % of what it may open",
-        "connections beyond it fail, for the generator's sake",
-    ),
-    "ephemeral_ports_percent": _Words(
-        "local ports in use were", " % of those there are", "connections beyond them fail, for the generator's sake"
+    "supervisor_cpu_percent": _Words(
+        "the supervisor took", " % of a core", "that core was not there for the workers"
     ),
     "target_on_this_machine": _Words(
         "", "", "the target is on this machine: generator and server take cores from each other"
@@ -92,7 +95,7 @@ _WORDS = {
     ),
 }  # fmt: skip
 NAMES = tuple(_WORDS)
-"""Every signal, in the order in which they are told."""
+"""Every signal, in the order in which they are told: the more of the answer one touches, the earlier."""
 
 
 def reason(signal: Signal, *, names_test: bool) -> str:
@@ -146,15 +149,22 @@ def advice(
     throttle of a closed model it says which side set the rate.
     """
     names = {signal.name for signal in bad}
+    if all(signal.state == "noted" for signal in bad):
+        names.discard("target_on_this_machine")  # nothing came of it
+    on_workers = _advice_on_workers(
+        names, busy_percents, usable_cores, is_full_throttle, workers_for_a_safe_rate, starts_missed
+    )
+    others_here = _advice_on_others_here(
+        names, were_held_up=on_workers == _HELD_UP, has_a_core_each=len(busy_percents) <= usable_cores
+    )
     told = [
-        *_advice_on_workers(
-            names, busy_percents, usable_cores, is_full_throttle, workers_for_a_safe_rate, starts_missed
-        ),
+        *([on_workers] if on_workers and on_workers != _HELD_UP else []),
         *_advice_on_the_load(bad),
-        *_advice_on_the_machine(names, len(busy_percents), usable_cores),
+        *([others_here] if others_here else []),
+        *_advice_on_the_machine(
+            names, len(busy_percents), usable_cores, asks_for_less="less" in (on_workers or "")
+        ),
     ]
-    if any(signal.state != "noted" for signal in bad) and "target_on_this_machine" in names:
-        told.append("move the target to another machine")
     told += [
         f"dns: {{select: round_robin}} loads every address of {signal.detail}"
         for signal in bad
@@ -172,7 +182,7 @@ def _advice_on_workers(
     is_full_throttle: bool,
     workers_for_a_safe_rate: int,
     starts_missed: float,
-) -> Iterator[str]:
+) -> str | None:
     """How many workers would do, where those that there are have too much to do or nobody knows."""
     overload = {
         "schedule_lag_p99_ms", "schedule_lag_growing_s", "client_delay_p99_percent", "loop_busy_percent",
@@ -183,29 +193,27 @@ def _advice_on_workers(
     # At full throttle more workers would send more.
     calls_for = workers_for_a_safe_rate if "rate_of_safe_percent" in names and not is_full_throttle else 0
     if not names & overload and not calls_for:
-        return
+        return None
     known, workers = [busy for busy in busy_percents if busy is not None], len(busy_percents)
     # Without a figure each is taken for one that is at its limit.
     total = starts_missed * (math.fsum(known) if known else 100.0 * max(workers, 1))
     needed = max(math.ceil(total / _BUSY_ENOUGH_PERCENT), calls_for)
     if needed <= workers:
         if names - {"loop_busy_percent"}:
-            yield "leave this machine to the generator: its workers had time, something else held them up"
-        else:
-            yield "spread the load evenly: one worker had much more to do than the others"
-    elif known and is_full_throttle and max(known) >= _AT_ITS_LIMIT_PERCENT:
-        return  # More workers would send more; which side set the rate is told anyway.
-    elif needed <= cores:
-        yield f"{needed} workers would do: --procs {needed}" if known else f"use every core: --procs {cores}"
-    elif workers < cores:
-        yield f"use every core (--procs {cores}), ask for less load, or load from a larger machine"
-    elif known:
-        yield (
+            return _HELD_UP
+        return "spread the load evenly: one worker had much more to do than the others"
+    if known and is_full_throttle and max(known) >= _AT_ITS_LIMIT_PERCENT:
+        return None  # More workers would send more; which side set the rate is told anyway.
+    if needed <= cores:
+        return f"{needed} workers would do: --procs {needed}" if known else f"use every core: --procs {cores}"
+    if workers < cores:
+        return f"use every core (--procs {cores}), ask for less load, or load from a larger machine"
+    if known:
+        return (
             f"{needed} workers would do, and this machine has {_cores(cores)} to use: load from one with {needed}, "
             "or ask for less"
         )
-    else:
-        yield "load from a machine with more cores, or ask for less"
+    return "load from a machine with more cores, or ask for less"
 
 
 def _advice_on_the_load(bad: Sequence[Signal]) -> Iterator[str]:
@@ -221,16 +229,38 @@ def _advice_on_the_load(bad: Sequence[Signal]) -> Iterator[str]:
         yield "make each answer cheaper to look at (smaller bodies, fewer checks), so that there is less garbage"
 
 
-def _advice_on_the_machine(names: set[str], workers: int, cores: int) -> Iterator[str]:
-    if "steal_percent" in names:
-        yield "load from a machine whose cores are its own: steal cannot be put right from inside"
+def _advice_on_others_here(names: set[str], *, were_held_up: bool, has_a_core_each: bool) -> str | None:
+    """One piece of advice for all signals that somebody else had the generator's cores."""
+    is_waited_for = "run_queue_wait_percent" in names and has_a_core_each
+    has_target, is_stolen_from = "target_on_this_machine" in names, "steal_percent" in names
+    causes = [has_target, were_held_up or is_waited_for, is_stolen_from]
+    if sum(causes) > 1:
+        parts = ["move the target to another one"] if has_target else []
+        if were_held_up:
+            parts.append("end what else runs here (its workers had time, something else held them up)")
+        elif is_waited_for:
+            parts.append("end what else runs here")
+        otherwise = "; where steal stays, load from one whose cores are its own" if is_stolen_from else ""
+        return f"leave this machine to the generator: {', '.join(parts)}{otherwise}"
+    if has_target:
+        return "move the target to another machine"
+    if were_held_up:
+        return _HELD_UP
+    if is_waited_for:
+        return "end what else runs on this machine, or load from one that has nothing else to do"
+    if is_stolen_from:
+        return "load from a machine whose cores are its own: steal cannot be put right from inside"
+    return None
+
+
+def _advice_on_the_machine(
+    names: set[str], workers: int, cores: int, *, asks_for_less: bool
+) -> Iterator[str]:
     if "cgroup_throttled_percent" in names:
-        yield f"raise the control group's CPU quota, or ask for less load ({_cores(cores)} to use)"
-    if "run_queue_wait_percent" in names:
-        if workers > cores:
-            yield f"use --procs {cores}: {workers} workers share {_cores(cores)}"
-        else:
-            yield "end what else runs on this machine, or load from one that has nothing else to do"
+        less = "" if asks_for_less else ", or ask for less load"
+        yield f"raise the control group's CPU quota{less} ({_cores(cores)} to use)"
+    if "run_queue_wait_percent" in names and workers > cores:
+        yield f"use --procs {cores}: {workers} workers share {_cores(cores)}"
     if "supervisor_cpu_percent" in names:
         more = (
             f"--procs {cores - 1} leaves it a core" if workers == cores > 1 else "give it a core of its own"

@@ -243,6 +243,40 @@ def test_the_verdict_is_the_worst_signal_and_the_worst_reason_stands_first() -> 
     assert document["reasons"][3].startswith("the target is on this machine")
 
 
+def test_what_touches_more_of_the_answer_is_told_first() -> None:
+    run = RunSignals(
+        workers=(WorkerSignals(busy_percent=99.0, longest_pass_ms=500.0, run_queue_wait_percent=50.0),),
+        steal_percent=50.0,
+        throttled_percent=50.0,
+        supervisor_cpu_percent=90.0,
+    )
+    test = replace(OPEN, p50_ms=1.0, lag_p99_ms=9.0, planned_starts=1000, achieved_starts=500, dropped=100)
+    reasons = judge(run, [test])["reasons"]
+    assert [reason.split(" were ")[0] for reason in reasons[:2]] == [
+        "dropped arrivals", "the requests started",
+    ]  # fmt: skip
+    assert reasons[2].startswith("schedule lag p99")
+    assert reasons[-1].startswith("the supervisor")
+
+
+@pytest.mark.parametrize(
+    ("p50_ms", "lag_ms", "limit"),
+    [
+        (10.0, 1.5, "more than 1 ms, the limit where 5 % of the p50 (10 ms) is less:"),
+        (10.0, 2.5, "more than 20 % of the p50 (10 ms):"),
+        (20.0, 1.5, "more than 5 % of the p50 (20 ms):"),
+        (5.0, 1.5, "more than 20 % of the p50 (5 ms):"),
+        (0.2, 1.5, "more than 1 ms, the limit where 20 % of the p50 (0.2 ms) is less:"),
+        (None, 1.5, "more than 1 ms:"),
+    ],
+)
+def test_the_limit_of_the_lag_that_is_told_is_the_one_that_decided(
+    p50_ms: float | None, lag_ms: float, limit: str
+) -> None:
+    (reason,) = judge(RunSignals(), [replace(OPEN, p50_ms=p50_ms, lag_p99_ms=lag_ms)])["reasons"]
+    assert reason.startswith(f"schedule lag p99 was {lag_ms} ms, {limit} ")
+
+
 def test_a_reason_has_value_limit_and_meaning() -> None:
     late = replace(OPEN, p50_ms=10.1, lag_p99_ms=12.3)
     meaning = "requests left late, response times contain the generator's own delay"
@@ -251,7 +285,7 @@ def test_a_reason_has_value_limit_and_meaning() -> None:
     ]
     fast = replace(OPEN, p50_ms=0.2, lag_p99_ms=1.5)
     assert judge(RunSignals(), [fast])["reasons"] == [
-        f"schedule lag p99 was 1.5 ms, more than 1 ms: {meaning}"
+        f"schedule lag p99 was 1.5 ms, more than 1 ms, the limit where 20 % of the p50 (0.2 ms) is less: {meaning}"
     ]
     both = judge(RunSignals(), [late, replace(late, key="put", lag_p99_ms=1.2)])["reasons"]
     assert [reason.partition(",")[0] for reason in both] == [
@@ -302,12 +336,36 @@ def test_each_signal_has_its_advice_and_no_sentence_stands_twice() -> None:
     assert told(stalled(0.5)) == [
         "use rate: in place of parallel_users: to see stalls as those meet them who do not wait"
     ]
-    assert told(CLOSED, steal_percent=2.0, target_is_here=True) == [
-        "load from a machine whose cores are its own: steal cannot be put right from inside",
+    assert told(CLOSED, steal_percent=2.0) == [
+        "load from a machine whose cores are its own: steal cannot be put right from inside"
+    ]
+    assert told(CLOSED, supervisor_cpu_percent=60.0, target_is_here=True) == [
         "move the target to another machine",
+        "the supervisor needs room: give it a core of its own",
     ]
     (ulimit,) = of_worker(CLOSED, descriptors_percent=100.0)["advice"]
     assert ulimit.startswith("raise ulimit -n")
+
+
+def test_who_else_uses_the_cores_is_one_piece_of_advice_for_all_signals_of_it() -> None:
+    waits = WorkerSignals(busy_percent=10.0, run_queue_wait_percent=20.0)
+    run = RunSignals(workers=(waits,), steal_percent=9.0, target_is_here=True, usable_cores=2)
+    late = replace(OPEN, p50_ms=1.0, lag_p99_ms=9.0)
+    assert judge(run, [late])["advice"] == [
+        "leave this machine to the generator: move the target to another one, end what else runs here (its workers "
+        "had time, something else held them up); where steal stays, load from one whose cores are its own"
+    ]
+    assert judge(replace(run, steal_percent=None), [replace(CLOSED, stall_share=0.5)])["advice"] == [
+        "use rate: in place of parallel_users: to see stalls as those meet them who do not wait",
+        "leave this machine to the generator: move the target to another one, end what else runs here",
+    ]
+
+
+def test_to_ask_for_less_is_said_once() -> None:
+    busy = RunSignals(workers=(WorkerSignals(busy_percent=95.0),), throttled_percent=9.0, usable_cores=1)
+    asked = [text for text in judge(busy, [OPEN])["advice"] if "ask for less" in text]
+    assert len(asked) == 1
+    assert "raise the control group's CPU quota (1 core to use)" in judge(busy, [OPEN])["advice"]
 
 
 def test_more_workers_than_cores_are_told_when_they_wait_for_one() -> None:

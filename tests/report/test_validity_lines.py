@@ -52,11 +52,71 @@ def test_doubt_is_a_block_of_reasons_and_then_of_advice() -> None:
     assert validity_section(judge(RunSignals(steal_percent=2.0), []))[0] == "Validity  suspect"
 
 
-def test_of_many_reasons_the_worst_are_shown() -> None:
+def test_what_many_tests_have_is_told_of_three_and_names_the_others() -> None:
     late = [TestSignals(f"t{at}", True, p50_ms=1.0, lag_p99_ms=9.0) for at in range(50)]
-    lines = validity_section(judge(RunSignals(), late))
-    assert len([line for line in lines if line.startswith("  - t")]) == 8
-    assert "  - and 42 more in the result" in lines
+    lines = validity_section(judge(RunSignals(), late), width=1000)
+    assert [line.partition(" was ")[0] for line in lines[1:4]] == [
+        f"  - t{at}: schedule lag p99" for at in range(3)
+    ]
+    others = ", ".join(f"t{at}" for at in range(3, 23))
+    assert lines[4] == f"  - the same of {others} and 27 more, all in the result"
+    four = validity_section(judge(RunSignals(), late[:4]), width=1000)
+    assert len([line for line in four if line.startswith("  - t")]) == 4, (
+        "the last has a sentence, not a name"
+    )
+
+
+def test_no_reason_that_makes_a_result_invalid_hides_behind_others() -> None:
+    worker = WorkerSignals(
+        busy_percent=99.0,
+        longest_pass_ms=500.0,
+        gc_pause_p99_ms=50.0,
+        run_queue_wait_percent=50.0,
+        descriptors_percent=100.0,
+    )
+    run = RunSignals(
+        workers=(worker,), steal_percent=50.0, throttled_percent=50.0, ephemeral_ports_percent=100.0
+    )
+    test = TestSignals(
+        "a",
+        True,
+        p50_ms=1.0,
+        lag_p99_ms=9.0,
+        planned_starts=1000,
+        achieved_starts=500,
+        dropped=100,
+        service_p99_ms=10.0,
+        client_delay_p99_ms=9.0,
+        seconds_of_growing_lag=9,
+    )
+    validity = judge(run, [test])
+    invalid = [signal["name"] for signal in validity["signals"] if signal["state"] == "invalid"]
+    assert len(invalid) == 13
+    lines = validity_section(validity, width=1000)
+    assert [line.removeprefix("  - ") for line in lines[1:14]] == validity["reasons"][:13]
+
+
+def test_doubts_beyond_eight_are_counted() -> None:
+    names = "abcdefghij"
+    worker = WorkerSignals(
+        busy_percent=60.0, longest_pass_ms=50.0, longest_gc_pause_ms=5.0, run_queue_wait_percent=5.0
+    )
+    run = RunSignals(workers=(worker,), steal_percent=2.0, supervisor_cpu_percent=60.0)
+    tests = [
+        TestSignals(name, True, planned_starts=10_000, achieved_starts=9_999, dropped=1) for name in names
+    ]
+    tests += [TestSignals("late", True, p50_ms=20.0, lag_p99_ms=2.0)]
+    lines = validity_section(judge(run, tests))
+    assert lines[0] == "Validity  suspect"
+    assert lines[1].startswith("  - a: dropped arrivals were ")
+    assert lines[4] == "  - the same of d, e, f, g, h, i, j"
+    assert len([line for line in lines if line.startswith("  - ")]) == 9
+    assert "  - and 3 more in the result" in lines
+
+
+def test_reasons_without_their_signals_are_told_as_they_stand() -> None:
+    lines = validity_section({"verdict": "suspect", "reasons": ["one", "two"], "advice": []})
+    assert lines == ["Validity  suspect", "  - one", "  - two"]
 
 
 def test_on_a_narrow_terminal_sentences_are_wrapped() -> None:
