@@ -10,7 +10,13 @@ from typing import Any
 from perfcore.engine.descriptors import users_that_fit
 from perfcore.engine.engine_choice import Engine, EngineWish, check_engine, choose_engine, wire_lacks
 from perfcore.engine.pacing import DEFAULT_STARTS_PER_S, dealt, load_model, ramp_up_s, rate_curve
-from perfcore.engine.plan_details import limit_details, load_details, request_details, request_notes
+from perfcore.engine.plan_details import (
+    limit_details,
+    load_details,
+    most_users_details,
+    request_details,
+    request_notes,
+)
 from perfcore.suite.effective_suite import effective_suite
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
@@ -101,7 +107,8 @@ class CasePlan:
     @property
     def details(self) -> list[str]:
         """What else the suite asks of the load and the requests."""
-        return [*load_details(self.case), *request_details(self.case)]
+        most_users = () if self.is_bounded_here else most_users_details(self.case)
+        return [*most_users, *load_details(self.case), *request_details(self.case)]
 
     @property
     def engine_text(self) -> str:

@@ -19,6 +19,13 @@ _HTTP_VERSIONS = {
 _SELECTIONS = {"round_robin": "one after the other", "random": "at random"}
 
 
+def most_users_details(case: TestCase) -> Iterator[str]:
+    """How many users an open model may have, where the suite says it."""
+    if case.is_open and case.max_users is not None:
+        users = f"{case.max_users:,} user{'' if case.max_users == 1 else 's'}"
+        yield f"at most {users} at the same time, more are dropped and counted"
+
+
 def load_details(case: TestCase) -> Iterator[str]:
     """Ramp-up, think time, pacing, warm-up, precision."""
     think = case.think_time

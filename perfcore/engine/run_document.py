@@ -101,13 +101,17 @@ def run_document(
     notes: RunNotes,
     *,
     strict: bool = False,
+    spins: bool = True,
     run_id: uuid.UUID,
     seed: int,
     command_line: Sequence[str],
     environment: Mapping[str, Any],
     masker: Masker,
 ) -> dict[str, Any]:
-    """The whole document; tests that never began are left out. `strict`: validity decides the verdict, too."""
+    """The whole document; tests that never began are left out. `strict`: validity decides the verdict, too.
+
+    `spins`: whether workers waited awake for arrivals.
+    """
     validity = notes.validity or judge(RunSignals(), ())
     began = [at for at in range(len(plans)) if notes.tests[at].began]
     codes = exit_codes([figures[at] for at in began], notes)
@@ -126,6 +130,7 @@ def run_document(
         "command_line": masker.command_line(command_line),
         "base_url": masker.url(suite.base_url),
         "mode": suite.mode,
+        "spin": spins,
         "limits": suite.limits.model_dump(exclude_none=True),
         "clock": {
             name: {"monotonic_ns": instant.monotonic_ns, "realtime_ns": instant.realtime_ns}

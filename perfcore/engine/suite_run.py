@@ -164,6 +164,7 @@ class SuiteRun:
             supervisor.collector.tests,
             notes,
             strict=order.strict,
+            spins=order.spins,
             run_id=self._run_id,
             seed=order.seed,
             command_line=order.command_line,

@@ -1,8 +1,9 @@
 """The summary on the terminal: what was run, whether it was good, the figures, and how far to trust them.
 
 Sections in the order of `conventions`: run → verdict and thresholds → totals → a row per test → status
-codes → errors with an example → distribution → validity → incidents → where the result lies. A section
-without content is left out. Everything is read from the document, so what is shown is what was saved.
+codes → errors with an example → distribution → slowest requests (of tests with `trace`) → validity → incidents
+→ where the result lies. A section without content is left out. Everything is read from the document, so what is
+shown is what was saved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,9 @@ from typing import Any, TextIO
 from perfcore.metrics.test_result import SuiteResult, TestResult
 from perfcore.report.plain_text import write_text
 from perfcore.report.printable import printable
+from perfcore.report.run_settings import settings_text
 from perfcore.report.sheet import Cell, Column, Sheet, pad, terminal_width
+from perfcore.report.slowest_lines import slowest_lines
 from perfcore.report.summary_tables import (
     NOTHING,
     distribution,
@@ -47,6 +50,8 @@ _VERDICTS = {
     "invalid": ("red", "the figures are not to be trusted"),
 }
 _MOST_TESTS_LISTED = 12
+# What is expected where the suite does not say.
+_CHECK_OF_EVERY_TEST = "status 2xx"
 
 
 def write_summary(
@@ -74,6 +79,7 @@ def summary_text(result: SuiteResult, *, color: bool = False, width: int | None 
         ("Status codes", status_lines(result, sheet)),
         ("Failures", error_lines(result, sheet)),
         ("Distribution of response times", distribution(result, sheet)),
+        ("Slowest requests", slowest_lines(result, sheet)),
         ("", [*validity_lines(result, sheet), *tool_error_lines(result, sheet)]),
         (
             "Incidents",
@@ -111,6 +117,9 @@ def _run_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
     for test in tests:
         name = pad(sheet.cut_middle(printable(test.key), labels), labels)
         lines.append(sheet.cut(f"  {name}  {printable(_plan(test))}"))
+        settings = settings_text(test.document, spins=document.get("spin", True))
+        if settings:
+            lines.append(sheet.paint(sheet.cut(f"  {' ' * labels}  {printable(settings)}"), "dim"))
     if len(result.results) > len(tests):
         more = len(result.results) - len(tests)
         lines.append(f"  and {more} test{'' if more == 1 else 's'} more")
@@ -278,7 +287,7 @@ def _total_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
         f"{format_bytes(received)} received" if received else "",
         f"{format_rate(tests[0].get('requests_per_second'))}" if len(tests) == 1 and total else "",
     )
-    checks = [check for test in tests for check in (test.get("checks") or {}).values()]
+    checks = [check for test in tests for check in _own_checks(test).values()]
     held, broken = sum(check["passed"] for check in checks), sum(check["failed"] for check in checks)
     further = [
         f"{count:,} {text}"
@@ -295,6 +304,12 @@ def _total_lines(result: SuiteResult, sheet: Sheet) -> list[str]:
         further.append(f"{held:,} of {held + broken:,} checks held")
     lines = sheet.sentence(first, "red" if total and not ok else "", first="")
     return lines + (sheet.sentence(_joined(*further)) if further else [])
+
+
+def _own_checks(test: Mapping[str, Any]) -> Mapping[str, Mapping[str, int]]:
+    """None of a test without any expectation but the one that every test has: `failed` says that of it."""
+    checks = test.get("checks") or {}
+    return {} if list(checks) == [_CHECK_OF_EVERY_TEST] else checks
 
 
 def _percent(part: int, whole: int) -> str:

@@ -143,6 +143,11 @@ def test_users_of_a_phase_are_spread_evenly(users: list[int], workers: int) -> N
             {"duration": "1m", "until": {"metric": "p99.9", "precision": "2.5%"}},
             ["ends when p99.9 is known to 2.5 %"],
         ),
+        ({"rate": 100, "duration": "1m"}, []),  # a note says how many users
+        (
+            {"rate": 100, "duration": "1m", "max_users": 50},
+            ["at most 50 users at the same time, more are dropped and counted"],
+        ),
         ({"think_time": "200ms"}, ["think time 200ms"]),
         ({"think_time": {"min": "100ms", "max": "300ms"}}, ["think time 100ms to 300ms"]),
         ({"think_time": {"mean": 2, "distribution": "exponential"}}, ["think time 2s, exponential"]),

@@ -66,6 +66,7 @@ def test_samples_that_are_missing_decide_the_exit_code_and_not_the_verdict() -> 
         masker=Masker.for_suite(suite),
     )
     assert (document["verdict"], document["exit_code"]) == ("passed", 106)
+    assert document["spin"] is True
     assert exit_codes(collector.tests, notes) == []
 
 

@@ -213,6 +213,7 @@ def test_without_spinning_a_worker_sleeps_until_a_request_is_due(tmp_path, targe
     for options in ((), ("--no-spin",)):
         done = run(tmp_path, suite, "--procs", "1", *options)
         assert done.test("test")["total_requests"] == 500
+        assert done.document["spin"] == (not options)
         cpu_percent[options] = done.document["environment"]["workers_cpu_percent"][0]
     # Of every 2 ms at least one is spun through, of which others may take a part.
     assert cpu_percent[()] > 1.5 * cpu_percent["--no-spin",]

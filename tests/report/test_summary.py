@@ -287,6 +287,105 @@ def test_what_a_test_was_told_to_do_is_said(load, told):
     assert line_of(text, "get_user_profile  GET").endswith(f" · {told} · libcurl transfers")
 
 
+WARM_UP = {"kind": "fixed", "until_s": 5.0, "requests": 10, "failed": 0, "attempts": 10}
+UNTIL = {"metric": "p99_9", "precision": 0.05, "reached": False, "after_s": None, "looks": 3, "level": 0.98}
+TRACED = {
+    "at_s": 1.5,
+    "ms": 812.25,
+    "user": 3,
+    "step": None,
+    "status": 200,
+    "trace_id": "0af7651916cd43dd" * 2,
+}
+OPEN = {"model": "open", "rate": 500.0, "duration_s": 30.0, "arrival": "poisson"}
+
+
+def settings_line(load=None, *, spin=True, **other):
+    """The line below that of the test, empty where it has none."""
+    test = one_test(**({} if load is None else {"load": load}), **other)
+    lines = summary_text(suite_result({"get_user_profile": test}, spin=spin)).splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("  get_user_profile"))
+    return lines[at + 1].strip() if lines[at + 1].startswith(" " * 20) else ""
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, ""),
+        ({"warmup": None, "until": None}, ""),
+        ({"warmup": WARM_UP}, "warm-up 5s"),
+        ({"warmup": WARM_UP | {"kind": "auto", "until_s": 7.0}}, "warm-up auto"),
+        ({"until": UNTIL}, "until p99.9 is known to 5 %"),
+        ({"slowest": [TRACED]}, "trace w3c"),
+        ({"slowest": [TRACED | {"trace_id": None}]}, ""),
+        ({"load": OPEN | {"max_users": 5000}}, ""),  # rate × 10 s, as without the key
+        ({"load": OPEN | {"max_users": 200}}, "at most 200 users"),
+        ({"load": OPEN | {"rate": 1.0, "max_users": 100}}, ""),
+        ({"load": {"model": "open", "stages": [{"duration_s": 9, "rate": 500}], "max_users": 5000}}, ""),
+        ({"load": OPEN | {"max_users": 1}, "spin": False}, "at most 1 user · --no-spin"),
+        ({"spin": False}, ""),  # nobody waits for arrivals in a closed model
+    ],
+)
+def test_what_else_was_set_is_said_below_the_load(keys, told):
+    assert settings_line(**keys) == told
+
+
+def test_a_settings_line_is_as_wide_as_the_terminal_at_most():
+    load = OPEN | {"max_users": 200}
+    test = one_test(load=load, warmup=WARM_UP, until=UNTIL, slowest=[TRACED])
+    for width in WIDTHS:
+        lines = summary_text(suite_result({"a": test}, spin=False), width=width).splitlines()
+        assert max(cell_len(line) for line in lines) <= width
+        assert any("warm-up 5s · until p99.9 is known" in line for line in lines)
+
+
+def test_the_three_slowest_requests_of_a_traced_test_are_shown_with_their_ids():
+    slowest = [TRACED | {"ms": 900.0 - at, "at_s": float(at), "trace_id": f"{at:032x}"} for at in range(10)]
+    slowest[1]["status"] = None
+    tests = {"a": one_test("A", slowest=slowest), "b": one_test("B", slowest=[TRACED | {"trace_id": None}])}
+    text = summary_text(suite_result(tests))
+    section = text[text.index("Slowest requests") : text.index("Validity")].split("\n")
+    assert [line.split() for line in section[1:-2]] == [
+        ["test", "response", "time", "ended", "at", "status", "trace", "id"],
+        ["a", "900ms", "0s", "200", f"{0:032x}"],
+        ["a", "899ms", "1s", "none", f"{1:032x}"],
+        ["a", "898ms", "2s", "200", f"{2:032x}"],
+    ]
+    narrow = summary_text(suite_result({"a": one_test("A", slowest=slowest)}), width=60)
+    assert f"{2:032x}" in narrow, "it is there to be copied"
+
+
+def test_the_steps_of_slow_requests_are_shown_where_there_are_steps():
+    text = summary_text(suite_result({"a": one_test("A", slowest=[TRACED | {"step": "login"}])}))
+    assert text[text.index("Slowest") :].split("\n")[2].split() == [
+        "a", "812ms", "1.5s", "200", "login", TRACED["trace_id"],
+    ]  # fmt: skip
+
+
+def test_without_trace_the_slowest_stay_in_the_result():
+    test = one_test(slowest=[TRACED | {"trace_id": None}])
+    assert "Slowest" not in summary_text(suite_result({"a": test}))
+
+
+@pytest.mark.parametrize(
+    ("checks", "told"),
+    [
+        ({}, None),
+        ({"status 2xx": {"passed": 9, "failed": 1}}, None),
+        ({"status 201": {"passed": 9, "failed": 1}}, "9 of 10 checks held"),
+        (
+            {"status 2xx": {"passed": 10, "failed": 0}, "json $.id": {"passed": 8, "failed": 2}},
+            "18 of 20 checks held",
+        ),
+    ],
+)
+def test_checks_are_counted_where_a_test_has_any_of_its_own(checks, told):
+    plain = one_test("B", checks={"status 2xx": {"passed": 1000, "failed": 0}})
+    text = summary_text(suite_result({"a": one_test("A", checks=checks), "b": plain}))
+    assert ("checks held" in text) == (told is not None)
+    assert told is None or f"  {told}\n" in text
+
+
 def test_what_carried_a_test_is_said():
     text = summary_text(suite_result({"get_user_profile": one_test(engine="wire")}))
     assert line_of(text, "get_user_profile  GET").endswith(" · wire path")
