@@ -79,8 +79,8 @@ def parse_count(value: object) -> int:
 
 
 def parse_rate(value: object) -> float:
-    """Events per second, from a number or from text like `500/s`, `30/m`, `2k/s`."""
-    message = f"{_cut(value)} is not a rate; write 500/s, 30/m or 1.5/s"
+    """Events per second, from a number or from text like `500/s`, `30/m`, `100/h`, `2k/s`."""
+    message = f"{_cut(value)} is not a rate; write 500/s, 30/m, 100/h or 1.5/s"
     if isinstance(value, bool):
         raise ValueError(message)
     if isinstance(value, int | float):

@@ -216,7 +216,9 @@ def read_readable_file(value: object) -> Path:
 def read_mapping(value: object, read: Callable[[object], Any]) -> dict[str, Any]:
     """A mapping whose values are read by `read`; every wrong value is told under its own key."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"{shown(value)} is not a mapping of names to values")
+        raise ValueError(
+            f"{shown(value)} is not a mapping of names to values; write name: value, a line each"
+        )
     found, result = [], {}
     for key, entry in value.items():
         try:

@@ -17,7 +17,7 @@ class Limits(SuiteModel):
     """What is not given has no limit."""
 
     max_rate_per_s: PositiveRate | None = Field(
-        default=None, alias="max_rate", description="requests of all tests together: 2000/s, 30/m"
+        default=None, alias="max_rate", description="requests of all tests together: 2000/s, 30/m, 100/h"
     )
     max_users: UserCount | None = Field(
         default=None, description="most virtual users at the same time; a plan above it is a mistake"

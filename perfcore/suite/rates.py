@@ -1,4 +1,4 @@
-"""Rates as a suite writes them: `500/s`, `30/m`, `2k/s`; a number alone is per second."""
+"""Rates as a suite writes them: `500/s`, `30/m`, `100/h`, `2k/s`; a number alone is per second."""
 
 import math
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ _LOWEST_RATE = 1 / (366 * 86400)
 # Users of an open model unless its max_users says another number: so many as are busy when each takes ten seconds.
 _USERS_FOR_S = 10
 _FEWEST_MAX_USERS, _MOST_MAX_USERS = 100, 20_000
-_FORMS = "500/s, 30/m or 2k/s"
+_FORMS = "500/s, 30/m, 100/h or 2k/s"
 
 
 def read_positive_rate(value: object) -> float:
@@ -53,7 +53,7 @@ def default_max_users(highest_rate: float) -> int:
 _TEXT_SCHEMA = {"type": "string", "pattern": rf"^\s*{NUMBER}[kM]?(/(s|m|min|h))?\s*$|\$\{{"}
 RATE_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "number", "minimum": 0}, _TEXT_SCHEMA],
-    "examples": ["500/s", "30/m", "2k/s"],
+    "examples": ["500/s", "30/m", "100/h", "2k/s"],
 }
 _POSITIVE_SCHEMA = {**RATE_SCHEMA, "anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TEXT_SCHEMA]}
 PositiveRate = Annotated[float, PlainValidator(read_positive_rate), WithJsonSchema(_POSITIVE_SCHEMA)]

@@ -11,7 +11,8 @@ from perfcore.suite.model import SuiteModel, make_model
 from perfcore.suite.rates import RATE_SCHEMA, read_stage_rate
 from perfcore.units import exact_rate, format_duration
 
-_FORMS = "[{duration: 30s, users: 50}] or [{duration: 30s, rate: 500/s}]"
+_FORM_OF = {"users": "{duration: 30s, users: 50}", "rate": "{duration: 30s, rate: 500/s}"}
+_FORMS = f"[{_FORM_OF['users']}] or [{_FORM_OF['rate']}]"
 
 StageKind = Literal["users", "rate"]
 
@@ -52,6 +53,15 @@ class Stages:
         return exact_rate(value) if self.kind == "rate" else f"{value:,.0f} user{'' if value == 1 else 's'}"
 
     @property
+    def expected_arrivals(self) -> float:
+        """Of stages of a rate: the area below the line."""
+        before, total = 0.0, 0.0
+        for stage in self.stages:
+            total += stage.duration_s * (before + stage.value) / 2
+            before = stage.value
+        return total
+
+    @property
     def highest(self) -> float:
         return max(stage.value for stage in self.stages)
 
@@ -73,10 +83,8 @@ def read_stages(value: object) -> Stages:
     if value in ([], ()):
         raise ValueError(f"is empty; write {_FORMS}")
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{shown(value)} are no stages; write {_FORMS}")
-    kind: StageKind = (
-        "rate" if any(isinstance(entry, dict) and "rate" in entry for entry in value) else "users"
-    )
+        raise ValueError(f"{shown(value)} is not a list of stages; write {_FORMS}")
+    kind = _kind_of(value)
     found: list[Mistake] = []
     stages = []
     for index, entry in enumerate(value):
@@ -88,23 +96,49 @@ def read_stages(value: object) -> Stages:
             found.append(Mistake((index,), str(error)))
     if not found and not any(stage.value for stage in stages):
         found.append(
-            Mistake((), f"all stages are of 0 {'users' if kind == 'users' else 'iterations a second'}")
+            Mistake((), f"all stages are of 0 {'iterations a second' if kind == 'rate' else 'users'}")
         )
     if found:
         raise ModelError("stages", found)
-    return Stages(kind, tuple(stages))
+    return Stages(kind or "users", tuple(stages))
 
 
-def _read_stage(entry: object, kind: StageKind) -> Stage:
-    if isinstance(entry, dict) and "users" in entry and kind == "rate":
+def _kind_of(entries: list[object] | tuple[object, ...]) -> StageKind | None:
+    """What the stages are of, as far as one of them says it."""
+    kinds: tuple[StageKind, ...] = ("rate", "users")
+    for kind in kinds:
+        if any(isinstance(entry, dict) and kind in entry for entry in entries):
+            return kind
+    return None
+
+
+def _read_stage(entry: object, kind: StageKind | None) -> Stage:
+    if not isinstance(entry, dict):
+        form = _FORM_OF[kind] if kind else " or ".join(_FORM_OF.values())
+        raise ValueError(f"{shown(entry)} is not a stage; write {form}")
+    if "users" in entry and kind == "rate":
         raise ModelError(
             "stage", [Mistake(("users",), "stages are either of users or of a rate; give one of them in all")]
         )
+    if kind is None:
+        _check_without_kind(entry)
     if kind == "rate":
         rates = make_model(_RateStage, entry)
         return Stage(rates.duration, rates.rate)
     users = make_model(_UserStage, entry)
     return Stage(users.duration, users.users)
+
+
+def _check_without_kind(entry: dict[object, object]) -> None:
+    """Raises ModelError: neither users nor a rate, and whatever else is wrong with this stage."""
+    found = [Mistake((), f"neither users nor rate is given; write {' or '.join(_FORM_OF.values())}")]
+    try:
+        make_model(_UserStage, {**entry, "users": 0})
+    except ModelError as error:
+        found += error.found
+    except ValueError as error:
+        found.append(Mistake((), str(error)))
+    raise ModelError("stage", found)
 
 
 def stages_schema() -> dict[str, Any]:

@@ -195,7 +195,7 @@ class TestCase(SuiteModel):
     rate_per_s: StartRate | None = Field(
         default=None,
         alias="rate",
-        description="open model: iterations started per second, over all workers: 500/s",
+        description="open model: iterations started per second, over all workers: 500/s, 30/m (a minute), 100/h",
     )
     arrival: ArrivalField = Field(
         default="poisson", description="open model: when iterations start: poisson (default) or constant"

@@ -58,7 +58,9 @@ def read_base_url(value: object) -> str:
 
 def read_variables(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{shown(value)} is not a mapping of names to values")
+        raise ValueError(
+            f"{shown(value)} is not a mapping of names to values; write NAME: value, a line each"
+        )
     text = "is no name; a name has letters, digits, _, - and ., and starts with a letter or _"
     found = [Mistake((str(name),), text) for name in value if not NAME.fullmatch(str(name))]
     text = "is nested too deep, or holds itself"

@@ -1,6 +1,7 @@
 """`until`: a test that stops when a figure is known well enough."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
@@ -36,7 +37,11 @@ class Until(SuiteModel):
 
 
 def _read_until(value: object) -> object:
-    return value if value is None or isinstance(value, Until) else make_model(Until, value)
+    if value is None or isinstance(value, Until):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{shown(value)} is not a mapping; write {{metric: p99, precision: 5%}}")
+    return make_model(Until, value)
 
 
 UntilField = Annotated[Until | None, BeforeValidator(_read_until)]

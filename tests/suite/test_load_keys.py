@@ -48,22 +48,28 @@ def test_stages_say_how_long_the_load_lasts_and_how_many_there_are():
     staged = case(stages=STAGES)
     assert staged.stages == Stages("users", (Stage(30, 50), Stage(10, 0)))
     assert (staged.load_duration_s, staged.most_users, staged.effective_iterations) == (40, 50, None)
-    assert case(rate="0.1/s", duration=7).load_duration_s == 7
+    assert case(rate="0.5/s", duration=7).load_duration_s == 7
 
 
 @pytest.mark.parametrize(
     ("rate", "users"), [("0.1/s", 100), ("10/s", 100), ("11/s", 110), ("500/s", 5000), ("50k/s", 20_000)]
 )
 def test_without_max_users_there_may_be_as_many_as_ten_seconds_bring(rate, users):
-    assert case(rate=rate, duration=1).most_users == users
-    assert case(stages=[{"duration": 1, "rate": rate}]).most_users == users
-    assert case(rate=rate, duration=1, max_users=7).most_users == 7
+    assert case(rate=rate, duration=20).most_users == users
+    assert case(stages=[{"duration": 20, "rate": rate}]).most_users == users
+    assert case(rate=rate, duration=20, max_users=7).most_users == 7
+
+
+STAGE = "{duration: 30s, users: 50}", "{duration: 30s, rate: 500/s}"
 
 
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"rate": 0, "duration": 1}, "rate: 0 is not a rate greater than 0; write 500/s, 30/m or 2k/s"),
+        (
+            {"rate": 0, "duration": 1},
+            "rate: 0 is not a rate greater than 0; write 500/s, 30/m, 100/h or 2k/s",
+        ),
         ({"rate": "0/s", "duration": 1}, "rate: '0/s' is not a rate greater than 0"),
         ({"rate": "-5/s", "duration": 1}, "rate: '-5/s' is not a rate greater than 0"),
         ({"rate": "fast", "duration": 1}, "rate: 'fast' is not a rate greater than 0"),
@@ -89,10 +95,19 @@ def test_without_max_users_there_may_be_as_many_as_ten_seconds_bring(rate, users
         ({"stages": STAGES, "max_users": 1}, "max_users: has no effect with stages of users"),
         ({"stages": RATES, "pacing": 1}, "pacing: has no effect with stages of a rate"),
         ({"stages": []}, "stages: is empty; write [{duration: 30s, users: 50}]"),
-        ({"stages": 5}, "stages: 5 are no stages; write [{duration: 30s, users: 50}]"),
+        ({"stages": 5}, f"stages: 5 is not a list of stages; write [{STAGE[0]}] or [{STAGE[1]}]"),
+        ({"stages": {"duration": 1}}, "stages: a mapping is not a list of stages; write [{duration: 30s,"),
+        ({"stages": [1, 2]}, f"stages[1]: 2 is not a stage; write {STAGE[0]} or {STAGE[1]}"),
+        ({"stages": [*RATES, 2]}, f"stages[1]: 2 is not a stage; write {STAGE[1]}"),
         ({"stages": [{"duration": 0, "users": 5}]}, "stages[0].duration: 0 is not a duration greater than 0"),
         ({"stages": [{"users": 5}]}, "stages[0].duration: is missing"),
-        ({"stages": [{"duration": 5}]}, "stages[0].users: is missing"),
+        (
+            {"stages": [{"duration": 5}]},
+            f"stages[0]: neither users nor rate is given; write {STAGE[0]} or {STAGE[1]}",
+        ),
+        ({"stages": [{}]}, "stages[0].duration: is missing"),
+        ({"stages": [*STAGES, {"duration": 5}]}, "stages[2].users: is missing"),
+        ({"stages": [*RATES, {"duration": 5}]}, "stages[1].rate: is missing"),
         ({"stages": [{"duration": 5, "users": -1}]}, "stages[0].users: -1 is not a whole number from 0 to"),
         ({"stages": [{"duration": 5, "users": 0}]}, "stages: all stages are of 0 users"),
         ({"stages": [*STAGES, *RATES]}, "stages[0].users: stages are either of users or of a rate"),
@@ -101,6 +116,52 @@ def test_without_max_users_there_may_be_as_many_as_ten_seconds_bring(rate, users
 )
 def test_wrong_loads_are_told_with_the_way_out(keys, said):
     assert any(text.startswith(said) for text in mistakes(**keys)), mistakes(**keys)
+
+
+ONE_COUNT = "has no effect with rate, of which rate × duration are started; "
+
+
+@pytest.mark.parametrize("key", ["iterations", "total_iterations"])
+@pytest.mark.parametrize(
+    ("duration", "way_out"),
+    [({}, "give duration: 30s in its place"), ({"duration": "1s"}, "leave it out")],
+)
+def test_a_rate_beside_a_count_is_one_message_with_one_way_out(key, duration, way_out):
+    assert mistakes(rate="5/s", **{key: 10}, **duration) == [f"{key}: {ONE_COUNT}{way_out}"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"rate": "1/h", "duration": "1m"},
+            "rate: '1/h' for '1m' is less than one iteration; give a duration of 1h or more, or a higher rate",
+        ),
+        (
+            {"rate": 0.3, "duration": 3},
+            "rate: 0.3 for 3 is less than one iteration; give a duration of 3.333s or more, or a higher rate",
+        ),
+        (
+            {"stages": [{"duration": "10s", "rate": "0.1/s"}, {"duration": "4s", "rate": 0}]},
+            "stages: come to less than one iteration in all; give longer stages or a higher rate",
+        ),
+    ],
+)
+def test_a_rate_that_comes_to_less_than_one_iteration_is_a_mistake(keys, said):
+    assert mistakes(**keys) == [said]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"rate": "100/h", "duration": "36s"},
+        {"rate": "1/m", "duration": "1m"},
+        {"rate": "7/h", "duration": 3600 / 7},
+        {"stages": [{"duration": "10s", "rate": "0.1/s"}, {"duration": "10s", "rate": 0}]},
+    ],
+)
+def test_one_iteration_is_enough(keys):
+    assert case(**keys).is_open
 
 
 def test_all_mistakes_are_told_at_once_with_their_places(tmp_path):

@@ -172,7 +172,10 @@ def test_what_is_no_percentage_is_told(value):
         ({"until": {"precision": "5%"}, "duration": 9}, "until.metric: "),
         ({"until": {**UNTIL, "max": 3}, "duration": 9}, "until.max: unknown key 'max'"),
         ({"until": "p99 < 5%", "duration": 9}, "until: "),
-        ({"until": ["p99"], "duration": 9}, "until: "),
+        (
+            {"until": ["p99"], "duration": 9},
+            "until: a list is not a mapping; write {metric: p99, precision: 5%}",
+        ),
     ],
 )
 def test_a_wrong_one_is_told_with_its_place_and_a_way_out(keys, said):
