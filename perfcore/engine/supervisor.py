@@ -18,6 +18,7 @@ from perfcore.engine.measuring import Measuring
 from perfcore.engine.plan import deal
 from perfcore.engine.run_document import Instant, RunNotes, TestNotes
 from perfcore.engine.run_limits import LimitWatch
+from perfcore.engine.test_endings import TestEndings
 from perfcore.engine.worker import WorkerJob, worker_main
 from perfcore.engine.worker_group import WorkerGroup
 from perfcore.errors import SetupFailedError
@@ -100,6 +101,7 @@ class Supervisor:
         self._overdue_since_ns: int | None = None
         self._group: WorkerGroup | None = None
         self.measuring = Measuring(self._plan, self.collector, job.memory)
+        self._endings = TestEndings(self._plan, self.collector, job.memory)
         self.spread = WorkerSpread()
         self._lag_growth = LagGrowth(self._plan.workers)
         self._readers = [SampleReader(ring) for ring in job.memory.rings]
@@ -373,7 +375,9 @@ class Supervisor:
                 test.timeline.note_users(now_ns - test.start_ns, users)
             in_flight = self._job.memory.total_gauge(index, IN_FLIGHT)
             notes.max_in_flight = max(notes.max_in_flight, in_flight)
-            if test.planned_end_ns is not None and now_ns > test.planned_end_ns:
+            if self._endings.is_over(index, now_ns):
+                self._states[index] = "done"
+            elif test.planned_end_ns is not None and now_ns > test.planned_end_ns:
                 self._states[index] = "draining"
         self.measuring.tick(phase, now_ns)
         now_s = now_ns / 1e9

@@ -16,7 +16,7 @@ from perfcore.engine.run_document import Instant, exit_codes
 from perfcore.engine.supervisor import Supervisor
 from perfcore.errors import ExitCode, SetupFailedError, gravest
 from perfcore.metrics.outcomes import CODE
-from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, RunMemory
+from perfcore.metrics.run_memory import FOLDED_BLOCKS, IN_FLIGHT, USERS, RunMemory
 from perfcore.suite.secrets import Masker
 from perfcore.suite.test_case import TestCase
 from perfcore.suite.test_suite import TestSuite
@@ -224,6 +224,63 @@ def test_no_test_begins_when_the_time_of_the_run_is_over(monkeypatch: pytest.Mon
     monkeypatch.setattr(module.time, "monotonic_ns", lambda: after_ns)
     supervisor._check_duration()
     assert supervisor._is_stopping
+
+
+def state_at(
+    monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor, elapsed_s: float, busy: int = 0
+) -> tuple[str, str]:
+    """Of two tests that run together, the first with so many busy users, the second with one."""
+    memory = supervisor._job.memory
+    memory.set_gauge(0, 0, USERS, busy)
+    memory.set_gauge(1, 1, USERS, 1)
+    now_ns = supervisor.collector.tests[0].start_ns + round(elapsed_s * 1e9)
+    monkeypatch.setattr(module.time, "monotonic_ns", lambda: now_ns)
+    supervisor._tick((0, 1))
+    first, second = (supervisor._progress_of(index, now_ns).state for index in (0, 1))
+    return first, second
+
+
+def test_a_test_whose_time_is_over_is_done_when_nobody_is_busy_though_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    supervisor = supervisor_of("a", "b", mode="parallel", test_keys={"duration": "2s"})
+    supervisor._start_tests((0, 1))
+    longer = supervisor.collector.tests[1]
+    longer.begin(longer.start_ns, longer.start_ns + 60_000_000_000)
+    assert state_at(monkeypatch, supervisor, 1.9) == ("running", "running"), "nobody is busy just then"
+    assert state_at(monkeypatch, supervisor, 2.1, busy=1) == ("draining", "running")
+    assert state_at(monkeypatch, supervisor, 2.4) == ("draining", "running"), "rows may still be on their way"
+    assert state_at(monkeypatch, supervisor, 3.3) == ("draining", "running")
+    assert state_at(monkeypatch, supervisor, 3.5) == ("done", "running")
+    assert state_at(monkeypatch, supervisor, 9.0) == ("done", "running")
+
+
+def test_a_test_drains_as_long_as_somebody_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = supervisor_of("a", "b", mode="parallel", test_keys={"duration": "2s"})
+    supervisor._start_tests((0, 1))
+    for elapsed_s in (2.1, 3.5, 30.0):
+        assert state_at(monkeypatch, supervisor, elapsed_s, busy=1)[0] == "draining"
+
+
+def test_a_test_that_has_sent_all_it_was_to_send_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = supervisor_of("a", "b", mode="parallel", test_keys={"total_iterations": 100})
+    supervisor._start_tests((0, 1))
+    count(supervisor, 0, 99, 0)
+    assert state_at(monkeypatch, supervisor, 1.0) == ("running", "running")
+    count(supervisor, 0, 1, 0)
+    assert state_at(monkeypatch, supervisor, 1.1, busy=1) == ("running", "running")
+    assert state_at(monkeypatch, supervisor, 1.2) == ("done", "running")
+
+
+def test_an_open_model_that_has_sent_all_lasts_to_its_planned_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = supervisor_of("a", "b", mode="parallel", test_keys={"rate": 50, "duration": "2s"})
+    supervisor._start_tests((0, 1))
+    count(supervisor, 0, 100, 0)
+    first = supervisor.collector.tests[0]
+    first.begin(first.start_ns, first.start_ns + 2_000_000_000)
+    assert state_at(monkeypatch, supervisor, 1.9) == ("running", "running")
+    assert state_at(monkeypatch, supervisor, 2.1) == ("draining", "draining")
+    assert state_at(monkeypatch, supervisor, 3.1) == ("done", "draining")
 
 
 def test_garbage_of_a_run_does_not_pile_up() -> None:
