@@ -14,6 +14,8 @@ _COUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([kM]?)", re.ASCII)
 _COUNT_FACTOR = {"": 1, "k": 1_000, "M": 1_000_000}
 _RATE = re.compile(r"(\d+(?:\.\d*)?[kM]?|\.\d+[kM]?)(?:/(s|m|min|h))?", re.ASCII)
 _LONGEST_QUOTED = 60
+# Characters; a rate below 1/s that takes more of them was meant by the minute or by the hour.
+_SHORT_RATE = 6
 _RATE_SECONDS = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -98,8 +100,15 @@ def parse_rate(value: object) -> float:
 
 
 def exact_rate(per_s: float) -> str:
-    """A rate as somebody asked for it: `500/s`, `0.1/s`, `12,500/s`."""
-    return f"{per_s:,.10g}/s"
+    """A rate as somebody asked for it: `500/s`, `0.1/s`, `12,500/s`, `100/h` where that is shorter."""
+    per_second = f"{per_s:,.10g}"
+    if per_s >= 1 or len(per_second) <= _SHORT_RATE:
+        return f"{per_second}/s"
+    for unit in ("m", "h"):
+        text = f"{per_s * _RATE_SECONDS[unit]:,.10g}"
+        if len(text) <= _SHORT_RATE:
+            return f"{text}/{unit}"
+    return f"{per_second}/s"
 
 
 def format_duration(seconds: float) -> str:

@@ -133,6 +133,25 @@ def test_users_of_a_phase_are_spread_evenly(users: list[int], workers: int) -> N
 
 
 @pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        ("500/s", "500/s"),
+        (0.1, "0.1/s"),
+        ("12.5k/s", "12,500/s"),
+        ("30/m", "0.5/s"),
+        ("50/m", "50/m"),
+        ("100/h", "100/h"),
+        ("7/h", "7/h"),
+        (1 / 3 + 1, "1.333333333/s"),
+        (0.123456789, "0.123456789/s"),
+    ],
+)
+def test_a_rate_is_told_as_somebody_would_write_it(rate, told):
+    plan = plan_run(TestSuite.of(case(rate=rate, duration="1h")), 1).cases[0]
+    assert plan.sentence.startswith(f"open model: {told} for 1h, Poisson = ")
+
+
+@pytest.mark.parametrize(
     ("keys", "details"),
     [
         ({}, []),
