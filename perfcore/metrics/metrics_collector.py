@@ -235,14 +235,15 @@ class TestFigures:
         distributions = self.distributions
         distributions["lag"].add(c.lag_ns)
         index = self._fold_timeline(c)
-        headline, rows = c.headline, c.rows
+        headline, rows, given_up = c.headline, c.rows, None
         if headline is None:
             response, service = c.response_ns, c.service_ns
         else:
             distributions["failed"].add(c.response_ns[~headline])
             response, service, rows = c.response_ns[headline], c.service_ns[headline], rows[headline]
+            given_up = c.censored[headline]
         if response.size:
-            self.client_delay.add(rows, response)
+            self.client_delay.add(rows, response, given_up)
             distributions["response"].add(response, index)
             distributions["service"].add(service)
         connected = c.connected if headline is None else c.connected & headline

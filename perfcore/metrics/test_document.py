@@ -13,7 +13,6 @@ import numpy as np
 
 from perfcore.metrics import outcomes
 from perfcore.metrics.calibration import ToolError
-from perfcore.metrics.client_delay import ClientDelay
 from perfcore.metrics.confidence import LEVEL, confidence
 from perfcore.metrics.histogram import SCHEME, Distribution
 from perfcore.metrics.measured_document import (
@@ -35,6 +34,7 @@ from perfcore.metrics.statistics import (
 from perfcore.metrics.trace_ids import TraceIds
 
 _PHASE_PERCENTILES = (50.0, 95.0, 99.0)
+_CORRECTED_PERCENTILES = (50.0, 99.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def test_document(figures: TestFigures, facts: TestFacts) -> dict[str, Any]:
         "schedule_lag": _lag_document(figures.distributions["lag"]),
         "stall_share": None if facts.is_open else _share(stall_share_of(figures, load_end_ns)),
         "steadiness": steadiness_document(figures, load_end_ns, facts.load_changes_s),
-        "client_delay": client_delay_document(figures.client_delay),
+        "client_delay": client_delay_document(figures),
         "tool_error": None if facts.tool_error is None else facts.tool_error.document(),
         "phases": {name: phase_document(figures.distributions[name]) for name in PHASES},
         "status_codes": {
@@ -303,17 +303,29 @@ def phase_document(distribution: Distribution) -> dict[str, Any]:
     return figures
 
 
-def client_delay_document(delay: ClientDelay) -> dict[str, Any]:
+def client_delay_document(figures: TestFigures) -> dict[str, Any]:
     """How long answers waited to be read, and response time without it; null where no answer was looked at."""
-    p50, p99 = quantile_fraction(50), quantile_fraction(99)
+    delay = figures.client_delay
     return {
-        "p50_ms": _ms(delay.quantile_ns(p50)),
-        "p99_ms": _ms(delay.quantile_ns(p99)),
+        "p50_ms": _ms(delay.quantile_ns(quantile_fraction(50))),
+        "p99_ms": _ms(delay.quantile_ns(quantile_fraction(99))),
         "max_ms": _ms(delay.max_ns),
-        "corrected": {"p50": _ms(delay.corrected_ns(p50)), "p99": _ms(delay.corrected_ns(p99))},
+        "corrected": {
+            percentile_key(percentile): _ms(_corrected_ns(figures, percentile))
+            for percentile in _CORRECTED_PERCENTILES
+        },
         "looked_at": delay.looked_at,
         "discarded": delay.discarded,
     }
+
+
+def _corrected_ns(figures: TestFigures, percentile: float) -> float | None:
+    """The percentile of response time less client delay; of a request that was given up there is none to take away."""
+    quantile = quantile_fraction(percentile)
+    reported_ns = figures.distributions["response"].quantile_ns(quantile)
+    corrected_ns = figures.client_delay.corrected_ns(quantile, reported_ns)
+    is_censored = percentile_key(percentile) in censored_percentiles(figures)
+    return reported_ns if is_censored and corrected_ns is not None else corrected_ns
 
 
 def _lag_document(lag: Distribution) -> dict[str, Any]:
