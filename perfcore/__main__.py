@@ -9,6 +9,7 @@ _DOCKER = (
 )
 # A run with one worker takes some 250 MB of addresses.
 _LEAST_ADDRESS_SPACE = 200000000
+_INTERRUPTED = 105
 
 
 def run() -> int:
@@ -35,13 +36,16 @@ def run() -> int:
         from perfcore.cli.main import main
 
         code = main(sys.argv[1:])
+        if code == _INTERRUPTED:
+            _ignore_signals()
         # Python looks for garbage as it ends, in all that there is: 30 ms for memory that goes with the process.
         gc.freeze()
         return code
     except KeyboardInterrupt:
+        _ignore_signals()
         if sys.stderr is not None:
             sys.stderr.write("perfcore: interrupted\n")
-        return 105
+        return _INTERRUPTED
     except MemoryError:
         return _tell_out_of_memory()
     except Exception as error:  # noqa: BLE001 - a bug: it keeps its traceback, without secrets
@@ -49,6 +53,14 @@ def run() -> int:
             return _tell_out_of_memory()
         _tell_bug(error)
         return 1
+
+
+def _ignore_signals():  # type: () -> None
+    """A signal that comes twice must not turn the exit code of an interrupted run into that of a killed one."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _print_version():  # type: () -> int

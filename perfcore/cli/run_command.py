@@ -12,6 +12,7 @@ from perfcore.cli.messages import output, tell, warn
 from perfcore.cli.signal_handlers import handled
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.plan import plan_run
+from perfcore.engine.stop_signals import StopSignals
 from perfcore.engine.test_runner import DEFAULT_SAMPLES_LIMIT, TestRunner
 from perfcore.errors import ExitCode, NotSavedError, gravest
 from perfcore.metrics.progress import RunProgress
@@ -98,13 +99,17 @@ def _show(result: SuiteResult, options: argparse.Namespace, *, color: bool) -> N
 
 @contextmanager
 def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
-    """The first signal drains and saves, the second leaves at once."""
+    """The first signal drains and saves, the second leaves at once; an echo of the first does nothing."""
+    signals = StopSignals()
     said: list[str] = []
     aborted: list[str] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if said:
+        turn = signals.note()
+        if turn == "echo":
+            return
+        if turn == "second":
             with suppress(OSError):
                 os.write(2, b"perfcore: left at once, nothing was saved\n")
             runner.abandon()
@@ -116,9 +121,8 @@ def _signals(runner: TestRunner, view: ProgressView) -> Iterator[None]:
 
     def on_progress(progress: RunProgress) -> None:
         # Not from the handler: it may have interrupted the view in the middle of a line.
-        if said and said[0]:
-            view.message(said[0])
-            said[0] = ""
+        if said:
+            view.message(said.pop())
         if progress.aborted_by and not aborted:
             aborted.append(progress.aborted_by)
             view.message(f"{progress.aborted_by}; finishing what is under way, then the result is saved")

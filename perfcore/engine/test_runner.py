@@ -21,6 +21,7 @@ from perfcore.engine.engine_choice import EngineWish, check_engine
 from perfcore.engine.libcurl_features import lacks
 from perfcore.engine.run_document import started_at
 from perfcore.engine.runner_arguments import check_run_arguments, check_runner_arguments
+from perfcore.engine.stop_signals import StopSignals
 from perfcore.engine.suite_run import RunOrder, RunOutcome, SuiteRun, process_has_one_thread
 from perfcore.engine.supervisor import now
 from perfcore.errors import NotSavedError, UsageError
@@ -206,14 +207,16 @@ def _first_interrupt_stops(runner: TestRunner) -> Iterator[None]:
     ):
         yield
         return
-    interrupts = 0
+    interrupts, signals = 0, StopSignals()
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += 1
-        if interrupts > 1:
+        turn = signals.note()
+        if turn == "second":
             raise KeyboardInterrupt
-        runner.request_stop("SIGINT")
+        if turn == "first":
+            runner.request_stop("SIGINT")
 
     signal.signal(signal.SIGINT, on_interrupt)
     try:

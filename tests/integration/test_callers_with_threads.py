@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -15,6 +16,8 @@ import pytest
 from integration.runs import ROOT, completed, environment, is_alive, process_of, python
 from jupyter_client.manager import KernelManager
 from waiting import wait_until
+
+from perfcore.engine.stop_signals import ECHO_S
 
 TIMEOUT_S = 60
 
@@ -354,6 +357,7 @@ except KeyboardInterrupt:
         family = [int(word) for word in process.stdout.readline().split()[1:]]
         process.send_signal(signal.SIGINT)
         wait_until(lambda: process.stdout.readline().startswith("draining"), "the first one is heeded")
+        time.sleep(2 * ECHO_S)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert (stdout.splitlines()[-1], stderr) == ("left", "")

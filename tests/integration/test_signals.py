@@ -31,6 +31,8 @@ from integration.runs import (
 )
 from waiting import wait_until
 
+from perfcore.engine.stop_signals import ECHO_S
+
 
 @both_engines
 def test_a_signal_at_full_rate_costs_nothing_that_was_measured(tmp_path, target, engine):
@@ -70,12 +72,65 @@ def test_the_second_signal_leaves_at_once(tmp_path, target):
         workers = workers_of(process, 2)
         wait_until(lambda: target.stats()["open_connections"] >= 4, "requests under way")
         interrupt(process)
-        time.sleep(0.3)  # two signals at the same instant are one to the kernel
+        time.sleep(3 * ECHO_S)
         interrupt(process)
         done = ended(process, tmp_path)
     assert done.code == 105
     assert list((tmp_path / "results").iterdir()) == []
     assert not any(is_alive(pid) for pid in workers)
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGHUP)])
+def test_a_signal_that_comes_twice_is_one(tmp_path, target, numbers):
+    """As timeout, a shell whose terminal closes and starters do it, when the first one is handled already."""
+    suite = one_test(target.url, endpoint="/health", parallel_users=2, duration="30s")
+    with started(tmp_path, suite, "--procs", "1") as process:
+        under_load(target)
+        for number in numbers:
+            interrupt(process, number)
+            time.sleep(0.01)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    assert done.document["incidents"] == [f"interrupted by {numbers[0].name}"]
+    assert done.test("test")["attempts"] == target.stats()["requests"]
+
+
+def test_a_signal_that_comes_twice_before_the_load_ends_with_105_as_well(tmp_path):
+    """The second may come while Python ends, where it would be the cause of death."""
+    program = (
+        "import atexit, os, signal, sys\n"
+        "import perfcore.cli.run_command as command\n"
+        "def load(*_args, **_keys): os.kill(os.getpid(), signal.SIGINT)\n"
+        "command.load_suite = load\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['perfcore', 'suite.yaml']\n"
+        "from perfcore.__main__ import run\n"
+        "sys.exit(run())\n"
+    )
+    done = completed(tmp_path, python(program))
+    assert (done.code, done.stderr) == (105, "perfcore: interrupted\n")
+
+
+@both_engines
+@pytest.mark.parametrize("after_s", [0.0, 0.03, 0.1, 0.3])
+def test_whenever_a_signal_comes_after_the_load_began_the_result_is_saved(tmp_path, engine, after_s):
+    """From the first line of progress on, with a target that is started and ended with the run."""
+    suite = one_test(
+        "embedded",
+        endpoint="/health",
+        parallel_users=2,
+        duration="30s",
+        warmup="10s",
+        until="{metric: p99, precision: 1%}",
+    )
+    with started(tmp_path, suite, "--procs", "2", "--engine", engine) as process:
+        assert process.stderr is not None
+        assert "started" in process.stderr.readline()
+        time.sleep(after_s)
+        interrupt(process)
+        done = ended(process, tmp_path)
+    assert done.code == 105
+    assert done.document["verdict"] == "interrupted"
 
 
 def test_an_interrupted_run_leaves_later_tests_out(tmp_path, target):
