@@ -3,6 +3,10 @@
 A flag that is taken for its own meaning elsewhere must not be answered with "unrecognized arguments" alone.
 """
 
+from collections.abc import Iterator, Sequence
+
+from perfcore.cli.option_values import LONGEST_TOLD
+
 _WORKERS = "the number of worker processes is --procs N"
 _USERS = "the number of users is parallel_users: in the suite"
 _ITERATIONS = "the number of requests is iterations: or total_iterations: in the suite"
@@ -75,3 +79,18 @@ def foreign_answer(argument: str) -> str | None:
         if spelling in _NOT_YET:
             return f"{spelling} is not supported yet"
     return None
+
+
+def told_surplus(surplus: Sequence[str], arguments: Sequence[str]) -> Iterator[str]:
+    """The words that are too many: of options the name alone, of what comes after an option only what is short."""
+    first_option = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    for word in surplus:
+        if word.startswith("-"):
+            flag, equals, _ = word.partition("=")
+            if not word.startswith("--") and len(word) > 2:
+                yield f"{word[:2]}…"  # -uNAME:PASSWORD, as curl takes it
+            else:
+                yield f"{flag}=…" if equals else flag
+        else:
+            is_plain = len(word) <= LONGEST_TOLD or word in arguments[:first_option]
+            yield word if is_plain else "…"

@@ -16,11 +16,17 @@ LONGEST_QUOTED = 60
 LONGEST_TOLD = 3
 # Of a run of `calibrate`: with shorter ones the lowest rate has no request, longer ones are a slip.
 SHORTEST_RUN_S, LONGEST_RUN_S = 0.2, 600
+_LONGEST_COMPLAINT = 400
 _MOST_DIGITS = 18  # int() refuses thousands of them in words of its own
 
 
 def quoted(text: str) -> str:
     return repr(text if len(text) <= LONGEST_QUOTED else text[: LONGEST_QUOTED - 1] + "…")
+
+
+def short_complaint(text: str) -> str:
+    """A complaint that stays a line however much of the command line it quotes."""
+    return text if len(text) <= _LONGEST_COMPLAINT else text[: _LONGEST_COMPLAINT - 1] + "…"
 
 
 def _whole_number(text: str, highest: int) -> int | None:

@@ -9,16 +9,16 @@ import argparse
 import difflib
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NoReturn
 
 from perfcore._version import __version__
-from perfcore.cli.foreign_options import foreign_answer
+from perfcore.cli.foreign_options import foreign_answer, told_surplus
 from perfcore.cli.option_values import (
     LONGEST_QUOTED,
-    LONGEST_TOLD,
     quoted,
     read_age,
     read_calibrated_engines,
@@ -30,6 +30,7 @@ from perfcore.cli.option_values import (
     read_run_seconds,
     read_seed,
     read_size,
+    short_complaint,
 )
 from perfcore.errors import UsageError
 
@@ -38,8 +39,6 @@ _TAKING_SUITES = ("run", "validate")
 # Variables of perfcore's that are no option's twin: one of its own tests.
 _OTHER_VARIABLES = frozenset({"PERFCORE_REQUIRE_DEBIAN"})
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
-# It stays a line however much of the command line it quotes.
-_LONGEST_COMPLAINT = 400
 
 
 @dataclass(frozen=True)
@@ -167,18 +166,8 @@ class Parser(argparse.ArgumentParser):
 
     _manpage: tuple[Mapping[str, str], ...] | list[Mapping[str, str]] = ()
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does it, but a word that may be a secret is not told when it is one too many."""
-        options, surplus = self.parse_known_args(args, namespace)
-        if surplus:
-            told = " ".join(_told_surplus(surplus, list(args or ())))
-            self.error(f"unrecognized arguments: {told}{_surplus_hint(surplus, options.command)}")
-        return options
-
     def error(self, message: str) -> NoReturn:
-        if len(message) > _LONGEST_COMPLAINT:
-            message = message[: _LONGEST_COMPLAINT - 1] + "…"
-        raise UsageError(f"{message}; see {self.prog} --help")
+        raise UsageError(f"{short_complaint(message)}; see {self.prog} --help")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # Help and version; argparse keeps silent about a disk that is full.
@@ -186,6 +175,20 @@ class Parser(argparse.ArgumentParser):
 
         with output() as stdout:
             stdout.write(message)
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    """In place of a value that cannot be read: argparse would end at the first, and all of them are to be told."""
+
+    complaint: str
+
+
+def _read_or_note(option: Option, text: str) -> Any:
+    try:
+        return option.read(text)
+    except argparse.ArgumentTypeError as error:
+        return _Wrong(f"argument {'/'.join(option.flags)}: {error}")
 
 
 class _Once(argparse.Action):
@@ -208,21 +211,6 @@ def _surplus_hint(surplus: Sequence[str], command: str) -> str:
         return f"; did you mean {close[0]}?"
     others = [other for other in COMMANDS if any(flag in option.flags for option in _options_of(other))]
     return f"; that is an option of perfcore {others[0]}" if others else ""
-
-
-def _told_surplus(surplus: Sequence[str], arguments: Sequence[str]) -> Iterator[str]:
-    """The words that are too many: of options the name alone, of what comes after an option only what is short."""
-    first_option = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    for word in surplus:
-        if word.startswith("-"):
-            flag, equals, _ = word.partition("=")
-            if not word.startswith("--") and len(word) > 2:
-                yield f"{word[:2]}…"  # -uNAME:PASSWORD, as curl takes it
-            else:
-                yield f"{flag}=…" if equals else flag
-        else:
-            is_plain = len(word) <= LONGEST_TOLD or word in arguments[:first_option]
-            yield word if is_plain else "…"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -308,7 +296,7 @@ def _command(
                 *option.flags,
                 action="append" if option.kind == "list" else _Once,
                 metavar=option.metavar,
-                type=option.read,
+                type=partial(_read_or_note, option),
                 default=None,
                 help=text,
             )
@@ -327,7 +315,7 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
         _answer_foreign_options(command, arguments[1:])
         _answer_wrong_command(parser, arguments)
     _answer_foreign_options(command, arguments[1:])
-    options = parser.parse_args(arguments)
+    options, complaints = _parsed(parser, arguments)
     suites = getattr(options, "suite", [])
     if "" in ([suites] if isinstance(suites, str) else suites):
         raise UsageError(f"the name of the suite is empty; see perfcore {command} --help")
@@ -340,7 +328,12 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
     given = {option.name for option in _options_of(command) if getattr(options, option.name) is not None}
     for option in _options_of(command):
         if option.name not in given:
-            setattr(options, option.name, _from_environment(option, environ))
+            try:
+                setattr(options, option.name, _from_environment(option, environ))
+            except UsageError as error:
+                complaints.append(str(error))
+    if complaints:
+        raise UsageError("; ".join(complaints))
     if command == "run":
         _check_combinations(options, given)
     elif command == "target":
@@ -348,6 +341,23 @@ def parse_command_line(arguments: list[str], environ: Mapping[str, str]) -> argp
 
         check_combinations(options, given)
     return options
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What was given, and every complaint about it but for those that argparse itself ends with.
+
+    A word that may be a secret is not told when it is one too many.
+    """
+    options, surplus = parser.parse_known_args(arguments)
+    values = [getattr(options, option.name) for option in _options_of(options.command)]
+    flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    complaints = [short_complaint(item.complaint) for item in flat if isinstance(item, _Wrong)]
+    where = f"perfcore {options.command}" if complaints else "perfcore"
+    if surplus:
+        told = " ".join(told_surplus(surplus, arguments))
+        hint = _surplus_hint(surplus, options.command)
+        complaints.append(short_complaint(f"unrecognized arguments: {told}{hint}"))
+    return options, [*complaints, f"see {where} --help"] if complaints else []
 
 
 def _check_combinations(options: argparse.Namespace, given: set[str]) -> None:

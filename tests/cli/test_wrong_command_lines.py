@@ -414,3 +414,33 @@ def test_a_result_larger_than_files_may_be_is_told_as_not_saved(tmp_path: Path) 
     line = complaint(done, ExitCode.NOT_SAVED)
     assert "File too large" in line
     assert os.fspath(tmp_path) in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "told"),
+    [
+        (
+            ["calibrate", "--engine", "x", "--seconds", "9999", "--bogus"],
+            {},
+            "argument --engine: 'x' is no engine; write wire, transfer or both; argument --seconds: '9999' is not a time for "
+            "a run; give 0.2 to 600 seconds; unrecognized arguments: --bogus; see perfcore calibrate --help",
+        ),
+        (
+            ["calibrate", "--seconds", "x"],
+            {"PERFCORE_QUICK": "maybe"},
+            "argument --seconds: 'x' is not a time for a run; give 0.2 to 600 seconds; see perfcore calibrate --help; "
+            "PERFCORE_QUICK: 'maybe' is neither yes nor no; write 1 or 0",
+        ),
+        (
+            ["run", SUITE, "--var", "a", "--var", "b"],
+            {},
+            "argument --var: 'a' is not NAME=VALUE; argument --var: 'b' is not NAME=VALUE; see perfcore run --help",
+        ),
+    ],
+)
+def test_all_wrong_values_of_a_command_line_are_told_at_once(
+    arguments: list[str], environ: dict[str, str], told: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_command_line(arguments, environ)
+    assert str(caught.value) == told
