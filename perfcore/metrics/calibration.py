@@ -6,9 +6,10 @@ the same requests. Rates are those of one worker, requests a second.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,10 @@ _FINGERPRINT = {
     "perfcore_version": "perfcore",
 }
 _MAY_BE_NEGATIVE = frozenset({"p50_error_ms", "p99_error_ms"})
+# Beyond them a file was not written by `calibrate`: no worker sends so much, its requests end after ten seconds, and
+# percentages are of one core. There are as many rungs as SHARES.
+_HIGHEST_RATE, _LONGEST_MS, _HIGHEST_PERCENT = 1e7, 3.6e6, 1000.0
+_MOST_RUNGS, _LONGEST_WORD = 100, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,14 +233,14 @@ def read_calibration(document: object) -> Calibration:
     """The way back from `Calibration.document`. ValueError says what is wrong with it."""
     whole = _object(document, "it")
     version = whole.get("version")
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise ValueError(f"version is {version!r:.40}, and this perfcore reads {VERSION}")
     whose = _object(whole.get("fingerprint"), "fingerprint")
     engines = _object(whole.get("engines"), "engines")
     if not engines or not set(engines) <= set(ENGINES):
         raise ValueError("engines does not name wire or transfer alone")
     return Calibration(
-        {key: str(whose.get(key, "")) for key in _FINGERPRINT},
+        {key: _word(whose, key) for key in _FINGERPRINT},
         {name: _read_engine(value, f"engines.{name}") for name, value in engines.items()},
     )
 
@@ -245,15 +250,25 @@ def _read_engine(value: object, place: str) -> EngineCalibration:
     rungs = engine.get("rungs")
     if not isinstance(rungs, list) or not rungs:
         raise ValueError(f"{place}.rungs is no list of rates")
-    read = ladder([_read_rung(rung, f"{place}.rungs[{at}]") for at, rung in enumerate(rungs)])
+    if len(rungs) > _MOST_RUNGS:
+        raise ValueError(f"{place}.rungs has {len(rungs):,} rates, and there may be {_MOST_RUNGS}")
+    read = tuple(_read_rung(rung, f"{place}.rungs[{at}]") for at, rung in enumerate(rungs))
+    # As quotients, since between two that are next to each other nothing can be drawn.
+    if not all(above.rate / below.rate > 1 for below, above in pairwise(read)):
+        raise ValueError(f"{place}.rungs is not in the order of the rates, each once")
+    capacity = _number(engine, "capacity_per_worker", place, *_bounds_of("rate"))
+    return EngineCalibration(_day(engine, place), capacity, read)
+
+
+def _day(engine: Mapping[str, Any], place: str) -> str:
     day = engine.get("calibrated")
     try:
-        date.fromisoformat(str(day))
+        # Other forms of a date are read as well, and not written.
+        if isinstance(day, str) and date.fromisoformat(day).isoformat() == day:
+            return day
     except ValueError:
-        raise ValueError(f"{place}.calibrated is no date") from None
-    return EngineCalibration(
-        str(day), _number(engine, "capacity_per_worker", place, lambda value: value > 0), read
-    )
+        pass
+    raise ValueError(f"{place}.calibrated is no date")
 
 
 def _read_rung(value: object, place: str) -> Rung:
@@ -265,27 +280,34 @@ def _read_rung(value: object, place: str) -> Rung:
         if rung.get(field.name) is None and field.type == float | None:
             figures[field.name] = None
             continue
-        figures[field.name] = _number(rung, field.name, place, _limit_of(field.name))
+        figures[field.name] = _number(rung, field.name, place, *_bounds_of(field.name))
     if rung.get("verdict") not in VERDICTS:
         raise ValueError(f"{place}.verdict is none of {', '.join(VERDICTS)}")
     return Rung(**figures, verdict=str(rung["verdict"]))
 
 
-def _limit_of(figure: str) -> Callable[[float], bool]:
+def _bounds_of(figure: str) -> tuple[float, float]:
     if figure in _MAY_BE_NEGATIVE:
-        return lambda value: True
+        return -_LONGEST_MS, _LONGEST_MS
     if figure in ("planned_rate", "rate"):
-        return lambda value: value >= LOWEST_RATE
-    return lambda value: value >= 0
+        return LOWEST_RATE, _HIGHEST_RATE
+    return 0.0, _HIGHEST_PERCENT if figure.endswith("_percent") else _LONGEST_MS
 
 
-def _number(values: Mapping[str, Any], name: str, place: str, is_fit: Callable[[float], bool]) -> float:
+def _number(values: Mapping[str, Any], name: str, place: str, least: float, most: float) -> float:
     value = values.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # A whole number of hundreds of digits is no float.
-    if not is_number or not abs(value) < 1e15 or not is_fit(value):  # type: ignore[arg-type]
-        raise ValueError(f"{place}.{name} is not a number that it may be")
-    return float(value)  # type: ignore[arg-type]
+    # What is not finite lies between no bounds.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{place}.{name} is no number from {least:g} to {most:g}")
+    return float(value)
+
+
+def _word(values: Mapping[str, Any], name: str) -> str:
+    """It is shown, so it is what a terminal can show."""
+    value = values.get(name, "")
+    if not isinstance(value, str) or len(value) > _LONGEST_WORD or not value.isprintable():
+        raise ValueError(f"fingerprint.{name} is no line of up to {_LONGEST_WORD} characters")
+    return value
 
 
 def _object(value: object, place: str) -> Mapping[str, Any]:

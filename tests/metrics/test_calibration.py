@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -245,6 +246,45 @@ def test_a_file_with_anything_in_any_place_is_read_or_refused_and_what_is_read_c
 def test_what_is_wrong_with_a_file_is_told_with_its_place(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match="^" + told.replace(".", r"\.")):
         read_calibration(WHOLE.document() | change)
+
+
+STEP = WHOLE.document()["engines"]["wire"]["rungs"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"calibrated": "20261123"}, "calibrated is no date"),
+        ({"capacity_per_worker": 1e8}, "capacity_per_worker is no number from 0.001 to 1e+07"),
+        ({"rungs": [STEP | {"rate": 1e8}]}, "rungs[0].rate is no number from 0.001 to 1e+07"),
+        ({"rungs": [STEP | {"rate": "10"}]}, "rungs[0].rate is no number from 0.001 to 1e+07"),
+        ({"rungs": [STEP | {"p99_error_ms": 1e14}]}, "rungs[0].p99_error_ms is no number from -3.6e+06 to 3.6e+06"),
+        ({"rungs": [STEP | {"p99_error_ms": math.nan}]}, "rungs[0].p99_error_ms is no number from -3.6e+06 to 3.6e+06"),
+        ({"rungs": [STEP | {"lag_p99_ms": -1}]}, "rungs[0].lag_p99_ms is no number from 0 to 3.6e+06"),
+        ({"rungs": [STEP | {"busy_percent": 1e6}]}, "rungs[0].busy_percent is no number from 0 to 1000"),
+        ({"rungs": [STEP | {"rate": 9}, STEP | {"rate": 8}]}, "rungs is not in the order of the rates, each once"),
+        ({"rungs": [STEP, STEP]}, "rungs is not in the order of the rates, each once"),
+        ({"rungs": [STEP] * 1_000_000}, "rungs has 1,000,000 rates, and there may be 100"),
+    ],
+)  # fmt: skip
+def test_what_calibrate_does_not_write_is_not_believed(change: dict[str, Any], told: str) -> None:
+    document: Any = copy.deepcopy(WHOLE.document())
+    document["engines"]["wire"] |= change
+    with pytest.raises(ValueError, match="^" + re.escape(f"engines.wire.{told}") + "$"):
+        read_calibration(document)
+
+
+@pytest.mark.parametrize("version", [True, 1.0, "1", None, [1]])
+def test_a_version_is_a_whole_number(version: object) -> None:
+    with pytest.raises(ValueError, match=r"^version is "):
+        read_calibration(WHOLE.document() | {"version": version})
+
+
+@pytest.mark.parametrize("word", ["\x1b[31m", "a\nb", "x" * 201, 7, None])
+def test_whose_it_is_is_a_line_that_a_terminal_can_show(word: object) -> None:
+    whose = {**WHOLE.document()["fingerprint"], "kernel": word}
+    with pytest.raises(ValueError, match=r"^fingerprint\.kernel is no line of up to 200 characters$"):
+        read_calibration(WHOLE.document() | {"fingerprint": whose})
 
 
 def test_a_figure_that_was_not_measured_stays_so() -> None:
