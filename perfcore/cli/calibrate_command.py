@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from perfcore.cli.messages import output, write_utf8
+from perfcore.cli.messages import output, warn, write_utf8
 from perfcore.cli.signal_handlers import handled
 from perfcore.engine.calibrating import CalibrationOrder, Step, calibrate
 from perfcore.engine.engine_choice import Engine
@@ -39,9 +39,12 @@ def run(options: argparse.Namespace) -> int:
     prove_place()
     with _every_signal_interrupts():
         found = _measured(order, StepLine(sys.stderr, quiet=options.quiet))
-    # Of the engine that was not asked for, what was known stays known.
-    whole = with_former(found, stored_calibration(found.fingerprint).calibration)
-    place = save_calibration(whole, plot_svg(whole))
+        # Of the engine that was not asked for, what was known stays known.
+        stored = stored_calibration(found.fingerprint)
+        if stored.reason is not None and len(order.engines) < len(_BOTH):
+            warn(f"of the other engine nothing is known any more: {stored.reason}")
+        whole = with_former(found, stored.calibration)
+        place = save_calibration(whole, plot_svg(whole))
     _show(whole, place, options)
     return ExitCode.PASSED
 

@@ -422,8 +422,8 @@ def test_a_result_larger_than_files_may_be_is_told_as_not_saved(tmp_path: Path) 
         (
             ["calibrate", "--engine", "x", "--seconds", "9999", "--bogus"],
             {},
-            "argument --engine: 'x' is no engine; write wire, transfer or both; argument --seconds: '9999' is not a time for "
-            "a run; give 0.2 to 600 seconds; unrecognized arguments: --bogus; see perfcore calibrate --help",
+            "argument --engine: 'x' is no engine; write wire, transfer or both; argument --seconds: '9999' is not a "
+            "time for a run; give 0.2 to 600 seconds; unrecognized arguments: --bogus; see perfcore calibrate --help",
         ),
         (
             ["calibrate", "--seconds", "x"],

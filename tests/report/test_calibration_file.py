@@ -101,9 +101,64 @@ def test_a_place_that_is_no_directory_is_refused_before_anything_is_measured(cac
     assert stored_calibration(HERE) == calibration_file.Stored()
 
 
-def test_a_place_that_was_proved_is_empty(cache: Path) -> None:
+def test_a_place_that_was_proved_is_as_it_was(cache: Path) -> None:
     assert prove_place() == cache
-    assert list(cache.iterdir()) == []
+    assert not cache.parent.exists()
+    path = put(cache, b"as it was")
+    assert prove_place() == cache
+    assert (list(cache.iterdir()), path.read_bytes()) == ([path], b"as it was")
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "calibration.svg"])
+def test_a_directory_in_the_place_of_a_file_is_told_before_anything_is_measured(
+    cache: Path, name: str
+) -> None:
+    (cache / name).mkdir(parents=True)
+    with pytest.raises(NotSavedError, match=rf"{name}: Is a directory: nothing was measured"):
+        prove_place()
+    assert [entry.name for entry in cache.iterdir()] == [name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_file_of_another_users_in_a_sticky_place_is_told_before_anything_is_measured(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(cache, b"theirs")
+    os.chown(path, 12345, -1)
+    os.chown(cache, 12345, -1)
+    cache.chmod(0o1777)
+    prove_place()  # root may
+    monkeypatch.setattr(calibration_file.os, "geteuid", lambda: 54321)
+    with pytest.raises(NotSavedError, match="Operation not permitted: nothing was measured"):
+        prove_place()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("cause", [OSError(errno.EBUSY, "busy"), KeyboardInterrupt()])
+@pytest.mark.parametrize("has_links", [True, False])
+def test_when_the_second_file_is_refused_the_first_is_as_it_was(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, is_first: bool, cause: BaseException, has_links: bool
+) -> None:
+    if not is_first:
+        save_calibration(WHOLE, "<svg>old</svg>")
+    before = {entry.name: entry.read_bytes() for entry in cache.iterdir()} if cache.exists() else None
+    plain_rename = os.rename
+
+    def rename(old: str, new: str, **where: int) -> None:
+        if new == "calibration.json" and ".tmp-" in old:
+            raise cause
+        plain_rename(old, new, **where)
+
+    def no_link(*_names: str, **_where: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(calibration_file.os, "rename", rename)
+    if not has_links:
+        monkeypatch.setattr(calibration_file.os, "link", no_link)
+    with pytest.raises(NotSavedError if isinstance(cause, OSError) else KeyboardInterrupt):
+        save_calibration(WHOLE, "<svg>new</svg>")
+    after = {entry.name: entry.read_bytes() for entry in cache.iterdir()} if cache.exists() else None
+    assert after == before
 
 
 @pytest.mark.parametrize("fails_at", [1, 2])
