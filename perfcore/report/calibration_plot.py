@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from perfcore.metrics.calibration import SMALL_ERROR_MS, Calibration, EngineCalibration
+from perfcore.metrics.calibration import SMALL_ERROR_MS, SMALL_SHARE_OF_P99, Calibration, EngineCalibration
 from perfcore.report.sheet import Sheet, pad
 from perfcore.units import format_ms
 
@@ -20,7 +20,12 @@ _BOTH = "◉"
 _COLORS = {"wire": "#1f6fb4", "transfer": "#c8551b"}
 _ROWS, _MOST_COLUMNS, _LABEL_WIDTH = 13, 72, 8
 _STEPS_MS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 440, 80, 20, 60, 50
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 520, 100, 20, 76, 110
+_DASHED, _DOTTED = ' stroke-dasharray="4 4"', ' stroke-dasharray="2 3"'
+_SMALL_COLOR = "#2a8a2a"
+_WHAT_IS_SHOWN = (
+    "error = perfcore's percentile of response time − the target's own: above 0 perfcore tells too much"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,20 @@ def _rate_labels(axes: Axes, columns: int) -> str:
     return line
 
 
+def rate_words(per_s: float) -> str:
+    """`5,000/s`"""
+    return f"{per_s:,.0f}/s" if per_s >= 10 else f"{per_s:,.3g}/s"
+
+
+def safe_words(engine: EngineCalibration) -> str:
+    """Up to which rate the error is small."""
+    safe = engine.safe_rate
+    if safe is None:
+        return "no rate was safe"
+    more = " or more: the target can do no more" if safe == engine.highest_rate else ""
+    return f"safe up to {rate_words(safe)} a worker{more}"
+
+
 def format_error(error_ms: float) -> str:
     """`+0.082ms`, `0`"""
     if not error_ms:
@@ -139,17 +158,37 @@ def plot_svg(calibration: Calibration) -> str:
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         _text(_LEFT, 22, "Error of this tool against the rate of a worker", 'font-size="15"'),
         _text(_LEFT, 40, subtitle, 'fill="#666"'),
+        _text(_LEFT, 56, _WHAT_IS_SHOWN, 'fill="#666"'),
         *_grid(axes),
     ]
-    for at, (name, engine) in enumerate(calibration.engines.items()):
-        for figure, dash in (("p99_error_ms", ""), ("p50_error_ms", ' stroke-dasharray="4 4"')):
+    for name, engine in calibration.engines.items():
+        # Drawn the other way round, p50 would hide the error that decides.
+        for figure, dash in (("p50_error_ms", _DASHED), ("p99_error_ms", "")):
             points = [_place(axes, rung.rate, getattr(rung, figure)) for rung in engine.rungs]
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-            parts.append(f'<polyline points="{line}" fill="none" stroke="{_COLORS[name]}"{dash}/>')
-            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_COLORS[name]}"/>' for x, y in points]
-        legend = f"{ENGINE_NAMES[name]}: p99, p50 dashed"
-        parts.append(_text(_LEFT + 10, _TOP + 16 + 16 * at, legend, f'fill="{_COLORS[name]}"'))
-    return "\n".join([*parts, "</svg>", ""])
+            color = _COLORS[name]
+            parts.append(f'<polyline points="{line}" fill="none" stroke="{color}"{dash}/>')
+            fill = "white" if dash else color
+            parts += [
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{fill}" stroke="{color}"/>' for x, y in points
+            ]
+    return "\n".join([*parts, *_legend(calibration), "</svg>", ""])
+
+
+def _legend(calibration: Calibration) -> Iterator[str]:
+    """Below the plot: of each engine both kinds of line, and up to which rate it is safe."""
+    y = _HEIGHT - _BOTTOM + 64.0
+    for name, engine in calibration.engines.items():
+        color = _COLORS[name]
+        yield _line(_LEFT, y - 4, _LEFT + 30, y - 4, color)
+        yield _text(_LEFT + 36, y, "p99", f'fill="{color}"')
+        yield _line(_LEFT + 70, y - 4, _LEFT + 100, y - 4, color, _DASHED)
+        yield _text(_LEFT + 106, y, "p50", f'fill="{color}"')
+        yield _text(_LEFT + 140, y, f"{ENGINE_NAMES[name]}: {safe_words(engine)}", f'fill="{color}"')
+        y += 18
+    yield _line(_LEFT, y - 4, _LEFT + 30, y - 4, _SMALL_COLOR, _DOTTED)
+    limit = f"{format_error(SMALL_ERROR_MS)}, or {SMALL_SHARE_OF_P99:.0%} of p99 where that is more"
+    yield _text(_LEFT + 36, y, f"small: p99 up to here ({limit})", f'fill="{_SMALL_COLOR}"')
 
 
 def _place(axes: Axes, rate: float, error_ms: float) -> tuple[float, float]:
@@ -164,12 +203,15 @@ def _grid(axes: Axes) -> Iterator[str]:
         yield _line(_LEFT, y, right, y, "#333" if tick == 0 else "#ddd")
         yield _text(_LEFT - 8, y + 4, format_error(tick), 'text-anchor="end"')
     y = _place(axes, axes.lowest, SMALL_ERROR_MS)[1]
-    yield _line(_LEFT, y, right, y, "#2a2", ' stroke-dasharray="2 3"')
-    yield _text(right, y - 4, f"small: {format_error(SMALL_ERROR_MS)}", 'text-anchor="end" fill="#2a2"')
+    yield _line(_LEFT, y, right, y, _SMALL_COLOR, _DOTTED)
     for tick in axes.rate_ticks:
         x = _place(axes, tick, 0.0)[0]
         yield _line(x, _TOP, x, bottom, "#ddd")
-        yield _text(x, bottom + 18, f"{tick:,.10g}/s", 'text-anchor="middle"')
+        yield _text(x, bottom + 18, f"{tick:,.10g}", 'text-anchor="middle"')
+    middle = (_LEFT + right) / 2
+    yield _text(middle, bottom + 38, "rate of one worker, requests a second", 'text-anchor="middle"')
+    up = (_TOP + bottom) / 2
+    yield _text(18, up, "error", f'text-anchor="middle" transform="rotate(-90 18 {up:.0f})"')
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, color: str, more: str = "") -> str:

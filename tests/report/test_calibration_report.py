@@ -32,10 +32,49 @@ def test_the_table_has_a_row_a_rate_and_says_up_to_which_it_is_safe() -> None:
     assert "libcurl transfers  safe up to 600/s a worker" in text
     (row,) = [line for line in text.splitlines() if line.startswith("  10,000/s  ")]
     assert row.split() == [
-        "10,000/s", "2.00ms", "2.50ms", "0", "+3.00ms", "0.010ms", "0.020ms", "5.0", "%", "0.4", "%", "invalid",
+        "10,000/s", "2.00ms", "2.50ms", "0", "+3.00ms", "no", "0.010ms", "0.020ms", "5.0", "%", "0.4", "%", "invalid",
     ]  # fmt: skip
     assert text.endswith("Calibration  /cache/calibration.json\n")
     assert "\x1b" not in text
+
+
+def test_a_small_error_above_a_rate_that_is_not_safe_is_told_apart() -> None:
+    ladder = engine_of(rung(100), rung(1000, 3.0), rung(5000, 0.1, verdict="suspect"))
+    lines = [line.split() for line in shown(calibration=calibration_of(wire=ladder)).splitlines()]
+    rows = [words for words in lines if words[:1] in (["100/s"], ["1,000/s"], ["5,000/s"])]
+    assert [" ".join(words[5:7]) for words in rows[:3]] == ["yes 0.010ms", "no 0.010ms", "only here"]
+
+
+def test_every_column_is_told_below_the_tables_and_every_sign_below_the_plot() -> None:
+    text = " ".join(shown().split())
+    for word in (
+        "held:",
+        "error:",
+        "safe:",
+        "only here:",
+        "lag:",
+        "client delay:",
+        "busy:",
+        "waited:",
+        "validity:",
+    ):
+        assert text.count(word) == 1, word
+    assert (
+        text.index("+3.00ms no")
+        < text.index("held:")
+        < text.index("Error of p99 against")
+        < text.index("◉ marks")
+    )
+
+
+def test_the_svg_says_what_its_axes_and_lines_are() -> None:
+    texts = ElementTree.fromstring(plot_svg(KNOWN)).itertext()
+    told = [text.strip() for text in texts if text.strip()]
+    assert "rate of one worker, requests a second" in told
+    assert "error" in told
+    assert (told.count("p99"), told.count("p50")) == (2, 2)
+    assert "wire path: safe up to 5,000/s a worker" in told
+    assert any("above 0 perfcore tells too much" in text for text in told)
 
 
 def test_where_no_rate_or_every_rate_is_safe_that_is_said() -> None:
