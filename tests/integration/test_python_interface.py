@@ -112,13 +112,13 @@ from perfcore import TestCase, TestRunner, TestSuite
 held = []
 def hold(progress):
     if not held and any(test.requests for test in progress.tests):
-        held.append(time.sleep(1.5))
+        held.append(time.sleep(0.8))
 suite = TestSuite(name="s", base_url=sys.argv[1], mode="parallel", tests=[
-    TestCase(name=f"test {n}", endpoint="/bytes/2000", expect={"status": 404}, parallel_users=5, duration="1s")
+    TestCase(name=f"test {n}", endpoint="/bytes/2000", expect={"status": 404}, parallel_users=5, duration="500ms")
     for n in range(60)])
 result = TestRunner(procs=2, results_dir=None, on_progress=hold).run(suite)
 assert held and result.exit_code == 99 and len(result.results) == 60, result
-assert all(test.load.duration_s == 1 and test.addresses for test in result)
+assert all(test.load.duration_s == 0.5 and test.addresses for test in result)
 """
 
 
