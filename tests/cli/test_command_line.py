@@ -3,12 +3,13 @@
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from perfcore_command import COMMAND, ROOT, complaint, environment, perfcore
 
+from perfcore.cli.main import main
 from perfcore.cli.parser import (
     CLEAN_OPTIONS,
     COMMANDS,
@@ -48,6 +49,20 @@ def suite(tmp_path: Path, server: socket.socket) -> Path:
     return path
 
 
+@pytest.fixture
+def said_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> "Callable[..., subprocess.CompletedProcess[str]]":
+    """As `perfcore(…)`, in this process: of many command lines, for which a process each would be seconds."""
+    monkeypatch.chdir(ROOT)
+
+    def ended(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        code = main(arguments)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return ended
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -79,8 +94,10 @@ def suite(tmp_path: Path, server: socket.socket) -> Path:
         (["target", "--port", "0", "--host", "::1", "--unix", "s"], "--host and --port have no effect with"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments: list[str], expected: str) -> None:
-    line = complaint(perfcore(*arguments))
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    said_here: "Callable[..., subprocess.CompletedProcess[str]]", arguments: list[str], expected: str
+) -> None:
+    line = complaint(said_here(*arguments))
 
     assert line.startswith("perfcore: ")
     assert expected in line
@@ -110,10 +127,10 @@ def test_a_complaint_names_the_help_that_tells_the_option(command: str, argument
     ],
 )
 def test_an_option_of_other_tools_is_answered_with_what_it_is_here(
-    arguments: list[str], expected: str
+    said_here: "Callable[..., subprocess.CompletedProcess[str]]", arguments: list[str], expected: str
 ) -> None:
-    assert expected in complaint(perfcore(TOUR, *arguments))
-    assert expected in complaint(perfcore(*arguments, TOUR))
+    assert expected in complaint(said_here(TOUR, *arguments))
+    assert expected in complaint(said_here(*arguments, TOUR))
 
 
 def test_a_value_may_look_like_an_option_of_other_tools() -> None:
