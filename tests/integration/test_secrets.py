@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from integration.runs import (
 from waiting import wait_until
 
 from perfcore.cli.main import main
+from perfcore.engine.stop_signals import ECHO_S
 
 SESSION = "Zq8vT1mYw4KcN6bRsJ2e"
 
@@ -178,6 +180,7 @@ def test_a_run_that_is_left_at_once_tells_no_secret(planted, server):
         said = process.stderr.readline()
         while b"once more" not in said and process.poll() is None:
             said += process.stderr.readline()
+        time.sleep(3 * ECHO_S)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 105
