@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perfcore._version import __version__
+from perfcore.engine.core_split import split_cores
 from perfcore.engine.embedded_target import EmbeddedTarget
 from perfcore.engine.engine_choice import Engine
 from perfcore.engine.fresh_interpreter import FreshInterpreter
@@ -67,17 +68,25 @@ class Step:
 
 def calibrate(order: CalibrationOrder, on_step: Callable[[Step], None]) -> Calibration:
     """Measures all of it; `on_step` is called before each run. SetupFailedError, or RunLostError of a run."""
-    target = EmbeddedTarget()
+    split = split_cores(1)
+    target = EmbeddedTarget(split.target if split else None)
     try:
-        return _Measuring(order, target.url, on_step).measure()
+        return _Measuring(order, target.url, split.workers if split else None, on_step).measure()
     finally:
         target.stop()
 
 
 class _Measuring:
-    def __init__(self, order: CalibrationOrder, url: str, on_step: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        order: CalibrationOrder,
+        url: str,
+        worker_cores: frozenset[int] | None,
+        on_step: Callable[[Step], None],
+    ) -> None:
         self._order = order
         self._url = url
+        self._worker_cores = worker_cores
         self._on_step = on_step
         self._number = 0
         self._environment: dict[str, Any] = {}
@@ -138,6 +147,7 @@ class _Measuring:
             engine=engine,
             start=now(),
             own_process=True,
+            worker_cores=self._worker_cores,
             is_calibrating=True,
         )
         document: dict[str, Any] = dict(FreshInterpreter(order, None).run().document)

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from perfcore.engine.core_split import keep_to
 from perfcore.errors import SetupFailedError
 
 START_TIMEOUT_S = 10.0
@@ -20,9 +21,12 @@ _NEEDED_VARIABLES = (
 
 
 class EmbeddedTarget:
-    """Running once made; `url` is where. Raises SetupFailedError when it does not come up."""
+    """Running once made, on these cores if they are given; `url` is where.
 
-    def __init__(self) -> None:
+    Raises SetupFailedError when it does not come up.
+    """
+
+    def __init__(self, cores: frozenset[int] | None = None) -> None:
         # -P: what lies in the user's directory (an asyncio.py beside the suite) is none of the server's modules.
         module = ["-P", "-m", "perfcore.target", "--port", "0", "--exit-with-parent", "--quiet"]
         package_parent = str(Path(__file__).parent.parent.parent)
@@ -47,6 +51,8 @@ class EmbeddedTarget:
         except BaseException:
             self.stop()
             raise
+        if cores:
+            keep_to(cores, self._process.pid)
 
     def _await_announcement(self) -> str:
         line = self._first_line()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from perfcore.engine.core_split import split_cores
 from perfcore.engine.curl_handle import versions
 from perfcore.engine.descriptors import check_descriptors
 from perfcore.engine.embedded_target import EmbeddedTarget
@@ -53,6 +54,8 @@ class RunOrder:
     """Whether a result that is not to be trusted is a failure."""
     own_process: bool = False
     """Whether the process belongs to perfcore, which may then give way to its workers."""
+    worker_cores: frozenset[int] | None = None
+    """Where the workers are to stay; None: wherever the kernel puts them."""
     is_calibrating: bool = False
     """Whether the run is part of a calibration, which no older one has a say in."""
 
@@ -85,6 +88,7 @@ class SuiteRun:
         self._samples: SampleKeeping | None = None
         self._supervisor: Supervisor | None = None
         self._stop_reason: str | None = None
+        self._worker_cores = order.worker_cores
         self._run_id = uuid.uuid4()
 
     def run(self) -> RunOutcome:
@@ -93,8 +97,10 @@ class SuiteRun:
             self._samples = SampleKeeping(order.samples, order.samples_limit_bytes)
         try:
             if suite.base_url == EMBEDDED:
-                target = EmbeddedTarget()
+                split = split_cores(order.workers)
+                target = EmbeddedTarget(split.target if split else None)
                 suite = suite.with_base_url(target.url)
+                self._worker_cores = split.workers if split else None
             return self._run(suite)
         finally:
             self._supervisor = None
@@ -194,6 +200,7 @@ class SuiteRun:
             masker=masker,
             seed=seed,
             spins=self._order.spins,
+            cores=self._worker_cores,
             sample_paths=self._samples.worker_paths if self._samples else (),
             samples_limit_bytes=self._order.samples_limit_bytes,
         )

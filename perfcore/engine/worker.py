@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfcore.engine.case_load import CaseLoad
+from perfcore.engine.core_split import keep_to
 from perfcore.engine.curl_handle import is_out_of_memory
 from perfcore.engine.failure_samples import FailureSampler
 from perfcore.engine.load_loop import LoadLoop
@@ -77,6 +78,7 @@ class WorkerJob:
     samples_limit_bytes: int
     rate_limit: SharedSlots | None = None  # limits.max_rate
     spins: bool = True  # waits for arrivals of an open model awake
+    cores: frozenset[int] | None = None  # where workers are to stay
 
 
 class SharedBudget:
@@ -109,6 +111,8 @@ class SharedBudget:
 def worker_main(index: int, channel: socket.socket, supervisor_pid: int, job: WorkerJob) -> int:
     """Serve the supervisor until it says `quit` or goes; returns the process's exit code."""
     become_worker(supervisor_pid)
+    if job.cores:
+        keep_to(job.cores)
     worker = _Worker(index, channel, job)
     try:
         name_worker(index, job.masker.text(job.plan.suite_name))
