@@ -123,6 +123,7 @@ def worker_p99s(*p99s: float | None) -> TestSignals:
         (client_delay(5.0001), "client_delay_p99_percent", 5.0001, "warn"),
         (client_delay(20), "client_delay_p99_percent", 20, "warn"),
         (client_delay(20.0001), "client_delay_p99_percent", 20.0001, "invalid"),
+        (client_delay(162), "client_delay_p99_percent", 100, "invalid"),  # of the answers that were looked at
         (replace(client_delay(30), is_open=False), "client_delay_p99_percent", 30, "invalid"),
         (started(100_000), "achieved_starts_percent", 100, "ok"),
         (started(99_000), "achieved_starts_percent", 99, "ok"),
