@@ -171,7 +171,7 @@ def _test_signals(test: TestSignals) -> Iterator[Signal]:
     elif test.stall_share is not None:
         yield most("stall_share_percent", 100 * exact(test.stall_share), 1, None, test=test.key)
     if test.client_delay_p99_ms is not None and test.service_p99_ms is not None and test.service_p99_ms > 0:
-        # Each delay is a part of its request's service time; only chance in which answers were looked at takes it above.
+        # Each is a part of its request's service time: only chance in what was looked at has it above.
         delay_p99_ms = min(test.client_delay_p99_ms, test.service_p99_ms)
         share = 100 * exact(delay_p99_ms) / exact(test.service_p99_ms)
         detail = f"{delay_p99_ms:.4g} of {test.service_p99_ms:.4g} ms"
