@@ -11,6 +11,7 @@ from waiting import WAIT_S
 from engine.foreign_servers import CLIENTS, PLAIN_2, TLS_1, TLS_2, nginx, running_http_3
 from engine.http_harness import (
     both_engines,
+    finish,
     open_client,
     request,
     send,
@@ -60,6 +61,25 @@ def test_a_connection_of_http_2_is_kept_though_the_server_speaks_while_it_is_idl
             flags.append(exchange.flags)
             client.poll(0.02)  # what nginx says of settings and windows comes in here
         assert flags == [CONNECTED, 0, 0, 0, 0]
+
+
+@transfers_only("the wire path speaks HTTP/1.1")
+@pytest.mark.debian("nginx")
+@pytest.mark.parametrize("kind", [TLS_2, PLAIN_2], ids=["tls", "plain"])
+def test_how_long_an_answer_of_http_2_lay_in_the_kernel_is_known(tmp_path: Path, kind: str) -> None:
+    scheme, version = ("https", "2") if kind == TLS_2 else ("http", "2-prior-knowledge")
+    with nginx(tmp_path, kind) as server, open_client() as client:
+        sent = request(f"{scheme}://127.0.0.1:{server.port}/run", http_version=version, tls_ca=server.ca_file)
+        exchange = user()
+        send(client, exchange, sent)
+        client.start(exchange, sent)
+        while client.poll(0.0):  # it is sent; should the answer have come within that poll, once more
+            client.start(exchange, sent)
+        time.sleep(0.05)
+        assert finish(client, 1) == [exchange]
+        delay_us, weight = exchange.delay & 0xFFFF_FFFF, exchange.delay >> 32
+        assert weight == 1
+        assert 50_000 <= delay_us <= (exchange.done_ns - exchange.issued_ns) / 1000
 
 
 @transfers_only("the wire path speaks HTTP/1.1")
