@@ -69,9 +69,9 @@ class Step:
 def calibrate(order: CalibrationOrder, on_step: Callable[[Step], None]) -> Calibration:
     """Measures all of it; `on_step` is called before each run. SetupFailedError, or RunLostError of a run."""
     split = split_cores(1)
-    target = EmbeddedTarget(split.target if split else None)
+    target = EmbeddedTarget(split.target)
     try:
-        return _Measuring(order, target.url, split.workers if split else None, on_step).measure()
+        return _Measuring(order, target.url, split.workers, on_step).measure()
     finally:
         target.stop()
 

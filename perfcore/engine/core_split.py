@@ -12,19 +12,22 @@ from typing import NamedTuple
 
 
 class CoreSplit(NamedTuple):
-    """Numbers of cores; never empty."""
+    """Numbers of cores, never none of them; None: wherever the kernel puts a process."""
 
-    workers: frozenset[int]
-    target: frozenset[int]
+    workers: frozenset[int] | None
+    target: frozenset[int] | None
 
 
-def split_cores(workers: int) -> CoreSplit | None:
-    """One core for the target, which is one thread, and all others for the workers; None where they need them all."""
+def split_cores(workers: int) -> CoreSplit:
+    """One core for the target, which is one thread, all others for the workers; no split where they need them all."""
     *others, last = sorted(os.sched_getaffinity(0))
-    return CoreSplit(frozenset(others), frozenset({last})) if len(others) >= workers else None
+    if len(others) < workers:
+        return CoreSplit(None, None)
+    return CoreSplit(frozenset(others), frozenset({last}))
 
 
-def keep_to(cores: frozenset[int], pid: int = 0) -> None:
-    """Have a process (0: this one) run on these cores alone; nothing happens where that is not allowed."""
-    with suppress(OSError):
-        os.sched_setaffinity(pid, cores)
+def keep_to(cores: frozenset[int] | None, pid: int = 0) -> None:
+    """Have a process (0: this one) run on these cores alone; nothing happens for None, or where it is not allowed."""
+    if cores is not None:
+        with suppress(OSError):
+            os.sched_setaffinity(pid, cores)

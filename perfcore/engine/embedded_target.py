@@ -51,8 +51,7 @@ class EmbeddedTarget:
         except BaseException:
             self.stop()
             raise
-        if cores:
-            keep_to(cores, self._process.pid)
+        keep_to(cores, self._process.pid)
 
     def _await_announcement(self) -> str:
         line = self._first_line()

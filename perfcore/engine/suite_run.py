@@ -88,20 +88,19 @@ class SuiteRun:
         self._samples: SampleKeeping | None = None
         self._supervisor: Supervisor | None = None
         self._stop_reason: str | None = None
-        self._worker_cores = order.worker_cores
         self._run_id = uuid.uuid4()
 
     def run(self) -> RunOutcome:
         order, target, suite = self._order, None, self._order.suite
+        cores = order.worker_cores
         if order.samples is not None:
             self._samples = SampleKeeping(order.samples, order.samples_limit_bytes)
         try:
             if suite.base_url == EMBEDDED:
                 split = split_cores(order.workers)
-                target = EmbeddedTarget(split.target if split else None)
+                target, cores = EmbeddedTarget(split.target), split.workers
                 suite = suite.with_base_url(target.url)
-                self._worker_cores = split.workers if split else None
-            return self._run(suite)
+            return self._run(suite, cores)
         finally:
             self._supervisor = None
             if target is not None:
@@ -120,7 +119,7 @@ class SuiteRun:
         if self._supervisor is not None:
             self._supervisor.kill()
 
-    def _run(self, suite: TestSuite) -> RunOutcome:
+    def _run(self, suite: TestSuite, cores: frozenset[int] | None) -> RunOutcome:
         order = self._order
         plan = plan_run(suite, order.workers, order.engine)
         check_descriptors(
@@ -129,7 +128,7 @@ class SuiteRun:
             follow_redirects=any(item.case.follow_redirects for item in plan.cases),
         )
         masker = Masker.for_suite(suite)
-        job = self._job(suite, plan, masker)
+        job = self._job(suite, plan, masker, cores)
         sampler = EnvironmentSampler(versions())
         supervisor = self._supervisor = Supervisor(
             job,
@@ -180,7 +179,9 @@ class SuiteRun:
         kept_suite = "" if order.run_dir is None else effective_suite(suite, masker)
         return RunOutcome(document, kept_suite, not_saved)
 
-    def _job(self, suite: TestSuite, plan: RunPlan, masker: Masker) -> WorkerJob:
+    def _job(
+        self, suite: TestSuite, plan: RunPlan, masker: Masker, cores: frozenset[int] | None
+    ) -> WorkerJob:
         """What the workers get, made before the fork."""
         seed = self._order.seed
         memory = RunMemory(plan.workers, len(plan.cases))
@@ -200,7 +201,7 @@ class SuiteRun:
             masker=masker,
             seed=seed,
             spins=self._order.spins,
-            cores=self._worker_cores,
+            cores=cores,
             sample_paths=self._samples.worker_paths if self._samples else (),
             samples_limit_bytes=self._order.samples_limit_bytes,
         )

@@ -111,8 +111,7 @@ class SharedBudget:
 def worker_main(index: int, channel: socket.socket, supervisor_pid: int, job: WorkerJob) -> int:
     """Serve the supervisor until it says `quit` or goes; returns the process's exit code."""
     become_worker(supervisor_pid)
-    if job.cores:
-        keep_to(job.cores)
+    keep_to(job.cores)
     worker = _Worker(index, channel, job)
     try:
         name_worker(index, job.masker.text(job.plan.suite_name))

@@ -7,9 +7,9 @@ from perfcore.metrics.steadiness import DRIFT_TOLD
 from perfcore.metrics.test_result import SuiteResult
 from perfcore.report.printable import printable
 from perfcore.report.sheet import Sheet
+from perfcore.suite.measured_time import FIRST_LOOK_AUTO_S
 from perfcore.units import format_duration
 
-_SHORTEST_TO_CUT_MS = 20_000  # four batches of five seconds
 _MOST_LINES = 8
 
 
@@ -26,7 +26,7 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
     warmup, until = document.get("warmup"), document.get("until")
     if warmup:
         lasted_ms = (document.get("parallel_execution") or {}).get("total_duration_ms", 0)
-        yield _warmup(warmup, is_long=lasted_ms >= _SHORTEST_TO_CUT_MS)
+        yield _warmup(warmup, is_long=lasted_ms >= FIRST_LOOK_AUTO_S * 1000)
     if until:
         yield _until(until)
     steadiness = document.get("steadiness") or {}
@@ -47,7 +47,7 @@ def _warmup(warmup: Mapping[str, Any], *, is_long: bool) -> str:
         return (
             "no warm-up was found to leave out"
             if is_long
-            else "too short to find a warm-up in: 20 s at least"
+            else f"too short to find a warm-up in: {FIRST_LOOK_AUTO_S:g} s at least"
         )
     found = "found and " if warmup["kind"] == "auto" else ""
     count = warmup["requests"]

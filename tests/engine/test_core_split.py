@@ -19,13 +19,16 @@ needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="o
         ({0, 1}, 1, ({0}, {1})),
         ({9, 4, 6, 2}, 1, ({2, 4, 6}, {9})),
         ({9, 4, 6, 2}, 3, ({2, 4, 6}, {9})),
-        ({9, 4, 6, 2}, 4, None),
-        ({3}, 1, None),
-        ({0, 1}, 2, None),
+        ({9, 4, 6, 2}, 4, (None, None)),
+        ({3}, 1, (None, None)),
+        ({0, 1}, 2, (None, None)),
     ],
 )
 def test_the_last_core_is_the_targets_unless_the_workers_need_all(
-    monkeypatch: pytest.MonkeyPatch, usable: set[int], workers: int, split: tuple[set[int], set[int]] | None
+    monkeypatch: pytest.MonkeyPatch,
+    usable: set[int],
+    workers: int,
+    split: tuple[set[int] | None, set[int] | None],
 ) -> None:
     monkeypatch.setattr(core_split.os, "sched_getaffinity", lambda pid: usable)
     assert split_cores(workers) == split
@@ -49,7 +52,7 @@ def cores_of_a_run(tmp_path: Path, *options: str) -> tuple[set[int], list[set[in
         wait_until(lambda: len(children(process.pid)) == workers + 1, "the workers and the target")
         supervisor = os.sched_getaffinity(process.pid)
         wanted = split_cores(workers)
-        if wanted is not None:
+        if wanted.target is not None:
             wait_until(lambda: set(map(frozenset, affinities())) == set(wanted), "cores of their own")
         return supervisor, affinities()
 

@@ -95,18 +95,23 @@ def test_a_signal_that_comes_twice_is_one(tmp_path, target, numbers):
     assert done.test("test")["attempts"] == target.stats()["requests"]
 
 
-def test_a_signal_that_comes_twice_before_the_load_ends_with_105_as_well(tmp_path):
-    """The second may come while Python ends, where it would be the cause of death."""
-    program = (
+def loading(statement: str) -> str:
+    """A program that is perfcore, and does this in place of loading the suite."""
+    return (
         "import atexit, os, signal, sys\n"
         "import perfcore.cli.run_command as command\n"
-        "def load(*_args, **_keys): os.kill(os.getpid(), signal.SIGINT)\n"
+        f"def load(*_args, **_keys): {statement}\n"
         "command.load_suite = load\n"
-        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
         "sys.argv = ['perfcore', 'suite.yaml']\n"
         "from perfcore.__main__ import run\n"
         "sys.exit(run())\n"
     )
+
+
+def test_a_signal_that_comes_twice_before_the_load_ends_with_105_as_well(tmp_path):
+    """The second may come while Python ends, where it would be the cause of death."""
+    load = "atexit.register(os.kill, os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)"
+    program = loading(load)
     done = completed(tmp_path, python(program))
     assert (done.code, done.stderr) == (105, "perfcore: interrupted\n")
 
@@ -177,14 +182,7 @@ def test_what_was_ignored_at_the_start_stays_ignored(tmp_path, target):
 
 
 def test_an_interrupt_before_the_load_is_one_line(tmp_path):
-    program = (
-        "import sys\n"
-        "import perfcore.cli.run_command as command\n"
-        "def load(*_args, **_keys): raise KeyboardInterrupt\n"
-        "command.load_suite = load\n"
-        "from perfcore.cli.main import main\n"
-        "sys.exit(main(['suite.yaml']))\n"
-    )
+    program = loading("raise KeyboardInterrupt")
     done = completed(tmp_path, python(program))
     assert (done.code, done.stderr) == (105, "perfcore: interrupted\n")
 
