@@ -82,7 +82,8 @@ def test_a_worker_that_is_starved_of_its_core_is_told_and_its_waiting_is_in_the_
 ):
     core = max(os.sched_getaffinity(0))
     held_ms = 5
-    suite = one_test(target.url, endpoint=f"/delay/{held_ms}", rate="200/s", duration="1s")
+    # Of a loop that ran for less than a second it is not told how busy it was, and this one may begin late.
+    suite = one_test(target.url, endpoint=f"/delay/{held_ms}", rate="200/s", duration="2s")
     with hogs(core):
         pinned = {"preexec_fn": lambda: os.sched_setaffinity(0, {core})}
         done = run(tmp_path, suite, "--procs", "1", "--samples", **pinned)
